@@ -1,0 +1,57 @@
+"""mpitrain: data-parallel training over MPI with the consistency you choose.
+
+Importing this package starts nothing: no MPI, no HDF5, no GPU. The public names below are loaded
+when they are first used.
+
+    mpitrain.train(model, data, ...)   train on all ranks of the communicator
+    mpitrain.open_log(directory)       read the staleness log of a run
+    mpitrain.load(path, overrides)     read a configuration, a mpitrain.Config
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mpitrain.config import Config, load
+    from mpitrain.core.errors import MpitrainError, UserError
+    from mpitrain.entry import train
+    from mpitrain.result import Result
+    from mpitrain.storage.reading import open_log
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Config",
+    "MpitrainError",
+    "Result",
+    "UserError",
+    "__version__",
+    "load",
+    "open_log",
+    "train",
+]
+
+_HOMES = {
+    "Config": "mpitrain.config",
+    "MpitrainError": "mpitrain.core.errors",
+    "Result": "mpitrain.result",
+    "UserError": "mpitrain.core.errors",
+    "load": "mpitrain.config",
+    "open_log": "mpitrain.storage.reading",
+    "train": "mpitrain.entry",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Load a public name when it is first used."""
+    if name not in _HOMES:
+        msg = f"module 'mpitrain' has no attribute {name!r}"
+        raise AttributeError(msg)
+    return getattr(importlib.import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    """Return the public names."""
+    return __all__

@@ -1,0 +1,55 @@
+"""``python -m mpitrain bench NAME``: run a measurement and print JSON lines, last the whole."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from typing import Any
+
+from mpitrain.core.errors import unknown
+from mpitrain.launch_environment import rank_defaults
+
+
+def bench_command(name: str) -> int:
+    """Run the measurement ``name`` on the ranks there are; rank 0 prints one JSON line per row.
+
+    Raises:
+        UserError: there is no such measurement.
+
+    Collective: yes, for "window".
+    """
+    if name not in BENCHES:
+        mistake = unknown("measurement", name, BENCHES)
+        raise mistake
+    rank_defaults(os.environ)
+    return BENCHES[name]()
+
+
+def _log() -> int:
+    from mpitrain.bench.log import measure
+
+    for num_shards in (4, 64):
+        _show(measure(num_shards))
+    return 0
+
+
+def _window() -> int:
+    from mpitrain.bench.window import measure
+    from mpitrain.comm.world import World
+
+    world = World()
+    for row in measure(world):
+        if world.is_root:
+            _show({"mpi_library": world.library, **row})
+    world.close()
+    return 0
+
+
+def _show(row: dict[str, Any]) -> None:
+    rounded = {k: float(f"{v:.4g}") if isinstance(v, float) else v for k, v in row.items()}
+    sys.stdout.write(json.dumps(rounded) + "\n")
+    sys.stdout.flush()
+
+
+BENCHES = {"log": _log, "window": _window}

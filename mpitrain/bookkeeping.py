@@ -1,0 +1,186 @@
+"""What a run writes about itself: its directory, its status, and the logs with their attributes."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import time
+import uuid
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from mpitrain import environment
+from mpitrain.build import Plan
+from mpitrain.comm.world import World
+from mpitrain.config import changed, to_toml
+from mpitrain.core.errors import LogError, MpitrainError, UserError
+from mpitrain.storage.joint_view import write_joint_view
+from mpitrain.storage.null_log import NullLog
+from mpitrain.storage.run_directory import RunDirectory
+from mpitrain.storage.staleness_log import LogWriter
+
+LIFE = 0
+PARTS = ("run.toml", "status.json", "result.json", "log", "checkpoints")
+
+
+def make_directory(plan: Plan, world: World) -> tuple[RunDirectory, str]:
+    """Make a new run directory with run.toml and status.json; return it and the run's id.
+
+    Raises:
+        UserError: it holds a run already, or cannot be written.
+
+    Collective: no; rank 0 alone calls it.
+    """
+    config = plan.config
+    name = config.run.directory or _free_name(config.run.name)
+    facts = {**environment.facts(), "hosts": world.hosts, "data_sha256": plan.source.digest}
+    facts["mpi_library"] = world.library
+    places = {"run.directory": str(Path(name).absolute())}
+    log_root = None
+    if config.log.directory is not None:
+        log_root = Path(config.log.directory).absolute()
+        places["log.directory"] = str(log_root)
+    directory = RunDirectory(Path(name).absolute(), log_root)
+    config = changed(config, places)
+    try:
+        _refuse_used(directory, name)
+        directory.root.mkdir(parents=True, exist_ok=True)
+        directory.run_toml.write_text(to_toml(config, environment=facts), encoding="utf-8")
+        directory.write_status(status("running"))
+    except UserError:
+        raise
+    except (OSError, ValueError) as error:  # ValueError: no name for a file
+        message = f"run.directory {name!r} cannot be written: {error}"
+        raise UserError(message) from error
+    return directory, uuid.uuid4().hex
+
+
+def _refuse_used(directory: RunDirectory, name: str) -> None:
+    if any((directory.root / part).exists() for part in PARTS):
+        message = f"run.directory {name!r} already holds a run; give another directory"
+        raise UserError(message)
+
+
+def _free_name(name: str) -> str:
+    """Return a default directory that is not there yet, also when another run starts just now."""
+    base = f"runs/{name}-{time.strftime('%Y%m%d-%H%M%S')}"
+    for number in itertools.count(1):
+        place = base if number == 1 else f"{base}-{number}"
+        try:
+            Path(place).mkdir(parents=True)
+        except FileExistsError:
+            continue
+        except (OSError, ValueError):
+            pass  # said by who writes into it
+        return place
+    raise AssertionError  # the count has no end
+
+
+def write_failure(directory: RunDirectory, reason: str) -> None:
+    """Say in status.json that the run failed, unless another rank has said why already.
+
+    A directory that cannot be written does not hide the failure itself.
+    """
+    with suppress(OSError, MpitrainError):
+        found = directory.read_status() or {}
+        if found.get("status") != "failed":
+            directory.write_status(status("failed", reason=reason))
+
+
+def status(state: str, *, reason: str = "") -> dict[str, Any]:
+    """Return what status.json holds when the run is in ``state``."""
+    return {
+        "status": state,
+        "life": LIFE,
+        "pid": os.getpid(),
+        "time": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+        "reason": reason,
+    }
+
+
+def open_log(
+    world: World, plan: Plan, directory: RunDirectory, attributes: Mapping[str, Any]
+) -> LogWriter | NullLog:
+    """Open this rank's staleness log; rank 0 writes the joint view too.
+
+    Args:
+        world: the ranks.
+        plan: what is trained.
+        directory: of the run.
+        attributes: of the log.
+
+    Raises:
+        UserError: the log's folder cannot be written or holds a log already.
+
+    Collective: no.
+    """
+    log = plan.config.log
+    if not log.enabled:
+        return NullLog()
+    path = directory.log_path(LIFE, world.rank)
+    key = "run.directory" if log.directory is None else "log.directory"
+    if path.exists():
+        message = f"{key}: {path} is the log of another run; give another directory"
+        raise UserError(message)
+    try:
+        return _write_log(world, plan, directory, attributes)
+    except (OSError, LogError) as error:
+        message = f"{key}: the log {path} cannot be written: {error}"
+        raise UserError(message) from error
+
+
+def _write_log(
+    world: World, plan: Plan, directory: RunDirectory, attributes: Mapping[str, Any]
+) -> LogWriter:
+    log, life = plan.config.log, directory.life_directory(LIFE)
+    life.mkdir(parents=True, exist_ok=True)
+    if world.is_root:
+        write_joint_view(
+            directory.joint_path(LIFE),
+            life.name,
+            world.size,
+            plan.shards.count,
+            per_shard=log.per_shard,
+        )
+    return LogWriter(
+        directory.log_path(LIFE, world.rank),
+        attributes=attributes,
+        shards=plan.shards.table(),
+        per_shard=log.per_shard,
+        flush_every_s=log.flush_every_s,
+    )
+
+
+def log_attributes(world: World, plan: Plan) -> dict[str, str | int]:
+    """Return what every log says of the run and of this rank."""
+    config, layout = plan.config, plan.model.layout
+    shapes = {name: list(s) for name, s in zip(layout.names, layout.shapes, strict=True)}
+    facts = environment.facts()
+    return {
+        "start_checkpoint": "none",
+        "start_checkpoint_sha256": "none",
+        "rank": world.rank,
+        "size": world.size,
+        "host": world.host,
+        "mode": config.mode.kind,
+        "bound": -1 if config.mode.bound is None else config.mode.bound,
+        "scale": config.mode.scale,
+        "reduction": config.mode.reduction,
+        "share": config.share,
+        "seed": config.run.seed,
+        "batch_size": config.data.batch_size,
+        "num_samples": plan.source.num_samples,
+        "block": plan.source.block,
+        "shards": plan.shards.count,
+        "layout": json.dumps({"dtype": layout.dtype.name, "shapes": shapes}),
+        "mpi_library": world.library,
+        "thread_level": world.thread_level,
+        "blas": facts["blas"],
+        "blas_threads": facts["blas_threads"],
+        "numpy": facts["numpy"],
+        "cpu": facts["cpu"],
+        "device": "cpu",
+    }

@@ -1,0 +1,324 @@
+"""The one place where names in a configuration become objects."""
+
+from __future__ import annotations
+
+import importlib
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from mpitrain.comm.probe import WindowProbe
+from mpitrain.comm.reduction import REDUCTIONS
+from mpitrain.comm.waiting import Patience
+from mpitrain.comm.window import ParameterWindow
+from mpitrain.comm.world import World
+from mpitrain.config import Config
+from mpitrain.consistency.rules import Bounded, Rule, Unbounded
+from mpitrain.core.batches import BatchOrder, num_tickets
+from mpitrain.core.errors import UserError
+from mpitrain.core.shards import Shards
+from mpitrain.data.digits import DigitsSource
+from mpitrain.data.hdf5 import Hdf5Source
+from mpitrain.data.idx import IdxSource
+from mpitrain.data.source import Source
+from mpitrain.data.synthetic import SyntheticSource
+from mpitrain.models.mlp import Mlp
+from mpitrain.models.model import Model
+from mpitrain.models.softmax import Softmax
+from mpitrain.modes.synchronous import Synchronous
+from mpitrain.modes.update import Update
+from mpitrain.modes.window import Windowed
+from mpitrain.modes.work import EqualShare, SharedWork, Work
+from mpitrain.optim.adagrad import Adagrad
+from mpitrain.optim.adam import Adam
+from mpitrain.optim.adamw import AdamW
+from mpitrain.optim.base import Optimizer
+from mpitrain.optim.compensations import COMPENSATIONS
+from mpitrain.optim.factors import FACTORS
+from mpitrain.optim.momentum import Momentum
+from mpitrain.optim.nesterov import Nesterov
+from mpitrain.optim.rmsprop import RmsProp
+from mpitrain.optim.schedules import Schedule
+from mpitrain.optim.sgd import Sgd
+from mpitrain.training import Mode
+
+MOST_DELAY = 1e6
+MOST_SHARDS = 64  # of the default number of shards, min(P, 64)
+
+
+def _softmax(config: Config, source: Source, dtype: str) -> Model:
+    return Softmax(_num_features(source), source.num_classes, dtype)
+
+
+def _mlp(config: Config, source: Source, dtype: str) -> Model:
+    hidden, activation = config.model.hidden, config.model.activation
+    return Mlp(_num_features(source), hidden, source.num_classes, activation, dtype)
+
+
+MODELS: dict[str, Callable[[Config, Source, str], Model]] = {"mlp": _mlp, "softmax": _softmax}
+
+OPTIMIZERS: dict[str, Callable[..., Optimizer]] = {
+    "adagrad": lambda o: Adagrad(epsilon=o.epsilon, weight_decay=o.weight_decay),
+    "adam": lambda o: Adam(o.beta1, o.beta2, o.epsilon, o.weight_decay),
+    "adamw": lambda o: AdamW(o.beta1, o.beta2, o.epsilon, o.weight_decay),
+    "momentum": lambda o: Momentum(o.momentum, o.weight_decay),
+    "nesterov": lambda o: Nesterov(o.momentum, o.weight_decay),
+    "rmsprop": lambda o: RmsProp(o.beta2, o.epsilon, o.weight_decay),
+    "sgd": lambda o: Sgd(o.weight_decay),
+}
+
+SOURCES: dict[str, Callable[[Config], Source]] = {
+    "digits": lambda _: DigitsSource(),
+    "hdf5": lambda c: Hdf5Source(
+        str(c.data.path),
+        train_x=c.data.train_x,
+        train_y=c.data.train_y,
+        test_x=c.data.test_x,
+        test_y=c.data.test_y,
+        divisor=c.data.divisor,
+        cache_bytes=c.data.cache_bytes,
+    ),
+    "idx": lambda c: IdxSource(str(c.data.path)),
+    "synthetic": lambda c: SyntheticSource(
+        seed=c.run.seed,
+        num_samples=c.data.num_samples,
+        num_test=c.data.num_test,
+        num_features=c.data.num_features,
+        num_classes=c.data.num_classes,
+        noise=c.data.noise,
+    ),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What is to be trained, checked on every rank before anything is opened.
+
+    Attributes:
+        config: the resolved configuration.
+        model: the model.
+        source: the data.
+        shards: cut of the flat parameter vector.
+        order: samples of each ticket.
+        initial: (n,), host, the parameters that training starts from.
+        work: how tickets are dealt out.
+    """
+
+    config: Config
+    model: Model
+    source: Source
+    shards: Shards
+    order: BatchOrder
+    initial: npt.NDArray[Any]
+    work: Work
+
+
+def make_plan(
+    config: Config, size: int, *, model: Model | None = None, source: Source | None = None
+) -> Plan:
+    """Build everything that needs no other rank.
+
+    Args:
+        config: the resolved configuration.
+        size: number of ranks.
+        model: used instead of the configuration's.
+        source: used instead of the configuration's.
+
+    Raises:
+        UserError: something in the configuration cannot be had.
+    """
+    source = make_source(config) if source is None else source
+    model = make_model(config, source) if model is None else model
+    _check_straggler(config, size)
+    num = model.layout.size
+    count = config.mode.shards or min(size, MOST_SHARDS, max(num, 1))
+    batch_size = config.data.batch_size
+    return Plan(
+        config=config,
+        model=model,
+        source=source,
+        shards=Shards(num, count, size),
+        order=BatchOrder(config.run.seed, batch_size, source.num_samples, source.block),
+        initial=_initial_parameters(model, config.run.seed),
+        work=_make_work(config, num_tickets(source.num_samples, batch_size), size),
+    )
+
+
+def make_source(config: Config) -> Source:
+    """Return the data source that ``data.source`` names."""
+    name = config.data.source
+    if ":" in name:
+        source: Source = _made("data.source", name, config)
+        return source
+    return SOURCES[name](config)
+
+
+def make_model(config: Config, source: Source) -> Model:
+    """Return the model that ``model.kind`` names, for the shapes of ``source``."""
+    name = config.model.kind
+    if ":" in name:
+        model: Model = _made("model.kind", name, config, source)
+        return model
+    return MODELS[name](config, source, config.model.dtype)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Exchange:
+    """A mode that is open, and what was chosen for it.
+
+    Attributes:
+        mode: the mode.
+        window_mechanism: how shards are locked and added to; "none" without a window.
+        progress_remedy: what lets others reach a busy rank, and what was measured.
+        close: ends everything, in order; collective; a second call does nothing.
+    """
+
+    mode: Mode
+    window_mechanism: str
+    progress_remedy: str
+    close: Callable[[], None]
+
+
+def open_exchange(world: World, plan: Plan, patience: Patience) -> Exchange:
+    """Open what the configured mode needs between the ranks.
+
+    Raises:
+        MpitrainError: the MPI library's windows are not exact.
+
+    Collective: yes.
+    """
+    update = _make_update(plan, world.size)
+    if plan.config.mode.kind == "bsp":
+        return _open_synchronous(world, plan, update)
+    return _open_windowed(world, plan, update, patience)
+
+
+def _open_synchronous(world: World, plan: Plan, update: Update) -> Exchange:
+    reduction = REDUCTIONS[plan.config.mode.reduction](world, update.gradient)
+    mode = Synchronous(update, reduction, plan.order, plan.work, world.rank, world.size)
+    return Exchange(mode=mode, window_mechanism="none", progress_remedy="none", close=mode.close)
+
+
+def _open_windowed(world: World, plan: Plan, update: Update, patience: Patience) -> Exchange:
+    config = plan.config
+    rule: Rule = Unbounded() if config.mode.bound is None else Bounded(config.mode.bound)
+    window = ParameterWindow(world, plan.shards, plan.model.layout.dtype, patience)
+    probe = WindowProbe(world, window)
+    findings = probe.run(config.mode.progress)
+    if findings.is_blocked and world.is_root:
+        world.speak(f"warning: reads wait for busy ranks: {findings.text()}")
+    mode = Windowed(
+        world,
+        window,
+        rule,
+        plan.work,
+        update,
+        factor=FACTORS[config.staleness.factor],
+        compensation=COMPENSATIONS[config.staleness.compensation],
+        patience=patience,
+    )
+
+    def close() -> None:
+        mode.close()
+        probe.close()
+
+    return Exchange(
+        mode=mode,
+        window_mechanism=f"ticket lock, optimistic read, {findings.add_mechanism}",
+        progress_remedy=findings.text(),
+        close=close,
+    )
+
+
+def _make_work(config: Config, tickets_per_pass: int, size: int) -> Work:
+    steps = config.run.steps or math.ceil(
+        round((config.run.data_passes or 0) * tickets_per_pass, 6)
+    )
+    return EqualShare(steps, size) if config.share == "equal" else SharedWork(steps)
+
+
+def _make_update(plan: Plan, size: int) -> Update:
+    settings = plan.config.optimizer
+    schedule = Schedule(
+        kind=settings.schedule,
+        rate=settings.rate,
+        warmup_steps=settings.warmup_steps,
+        total_steps=plan.work.total_steps,
+        every_steps=settings.every_steps,
+        decay=settings.decay,
+        final=settings.final,
+    )
+    is_mean_of_ranks = plan.config.mode.kind != "bsp" and plan.config.mode.scale == "mean"
+    return Update(
+        OPTIMIZERS[settings.kind](settings),
+        schedule,
+        plan.shards,
+        plan.model.layout.dtype,
+        clip=settings.clip,
+        scale=1 / size if is_mean_of_ranks else 1.0,
+    )
+
+
+def _num_features(source: Source) -> int:
+    return math.prod(source.sample_shape)
+
+
+def _made(key: str, name: str, *arguments: Any) -> Any:
+    """Import ``module:factory`` and call it; whatever goes wrong is the user's to mend."""
+    module_name, _, attribute = name.partition(":")
+    try:
+        factory = getattr(importlib.import_module(module_name), attribute)
+    except Exception as error:
+        message = f"{key} = {name!r} cannot be imported: {error}"
+        raise UserError(message) from error
+    try:
+        return factory(*arguments)
+    except UserError:
+        raise
+    except Exception as error:
+        message = f"{key} = {name!r} failed with {type(error).__name__}: {error}"
+        raise UserError(message) from error
+
+
+def _initial_parameters(model: Model, seed: int) -> npt.NDArray[Any]:
+    """Return what ``model.init`` gives, checked against the model's own layout."""
+    layout = model.layout
+    if layout.dtype.name not in ("float32", "float64"):
+        message = f"a model's parameters must be float32 or float64, got {layout.dtype}"
+        raise UserError(message)
+    initial = np.asarray(model.init(seed))
+    if initial.shape != (layout.size,) or initial.dtype != layout.dtype:
+        message = (
+            f"model.init must give shape ({layout.size},) and {layout.dtype}, as the model's "
+            f"layout says, got {initial.shape} and {initial.dtype}"
+        )
+        raise UserError(message)
+    return initial
+
+
+def _check_straggler(config: Config, size: int) -> None:
+    settings = config.straggler
+    delays = settings.delay if isinstance(settings.delay, tuple) else (settings.delay,)
+    if (settings.kind != "none") != any(delays):
+        message = (
+            "straggler.kind and straggler.delay go together, got "
+            f"kind '{settings.kind}' and delay {settings.delay}; give both or none"
+        )
+        raise UserError(message)
+    if max(delays) > MOST_DELAY:
+        message = f"straggler.delay must be <= {MOST_DELAY:g}, got {max(delays):g}"
+        raise UserError(message)
+    beyond = [rank for rank in settings.ranks if rank >= size]
+    if beyond:
+        message = f"straggler.ranks must be < {size}, the number of ranks, got {beyond[0]}"
+        raise UserError(message)
+    if isinstance(settings.delay, tuple) and len(settings.delay) != size:
+        message = (
+            f"straggler.delay must be a number or a list of {size}, one for each rank, "
+            f"got {len(settings.delay)}"
+        )
+        raise UserError(message)

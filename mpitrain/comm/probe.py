@@ -1,0 +1,172 @@
+"""The start-up probe: what this MPI's windows really do, before training rests on it.
+
+Three questions, answered on the probe shards of the real window, on all ranks together:
+
+* Are reads and writes exact? The first ranks write to one shard a constant vector, many times, and
+  read it: each read must be constant and equal its version, and no write may be missing.
+* Does a read reach a busy target? One rank reads from ranks that sleep outside MPI. When it takes
+  a good part of the sleep, the progress thread is the remedy, and the same is measured again.
+* Which way of adding is faster here, MPI_Accumulate or get, add, put?
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+from dataclasses import dataclass
+
+import numpy as np
+
+from mpitrain.comm.progress import ProgressThread
+from mpitrain.comm.window import ACCUMULATE, GET_ADD_PUT, ParameterWindow
+from mpitrain.comm.world import World
+from mpitrain.core.errors import MpitrainError, agreed
+
+BUSY_S = 0.1
+BLOCKED_SHARE = 0.25  # of BUSY_S: a read that took longer had to wait for the target
+EXACT_WRITES = 10
+MOST_WRITERS = 8  # so that starting takes no longer on many ranks
+ADD_REPEATS = 5
+
+
+@dataclass(frozen=True, kw_only=True)
+class Findings:
+    """What the probe measured and chose; the same on every rank.
+
+    Attributes:
+        add_mechanism: "accumulate" or "get_add_put", the faster one.
+        progress: remedy in force: "none" or "thread".
+        read_s: longest read from a target busy for 0.1 s outside MPI, no remedy.
+        remedied_read_s: the same with the remedy in force.
+    """
+
+    add_mechanism: str
+    progress: str
+    read_s: float
+    remedied_read_s: float
+
+    @property
+    def is_blocked(self) -> bool:
+        """Whether reads still wait for a busy target, remedy included."""
+        return self.remedied_read_s > BLOCKED_SHARE * BUSY_S
+
+    def text(self) -> str:
+        """Return one line for the log: what was chosen and why."""
+        return (
+            f"{self.progress} (read from a busy target {self.read_s * 1e3:.2f} ms, "
+            f"with remedy {self.remedied_read_s * 1e3:.2f} ms)"
+        )
+
+
+class WindowProbe:
+    """Probes a fresh window; holds the progress thread when one was needed."""
+
+    def __init__(self, world: World, window: ParameterWindow) -> None:
+        self._world = world
+        self._window = window
+        self._thread: ProgressThread | None = None
+        num_shards, size = window.shards.count, world.size
+        self._shard_of = [num_shards + rank for rank in range(size)]
+        self._values = np.zeros(window.layout.probe_length, window.dtype)
+
+    def run(self, progress: str) -> Findings:
+        """Check exactness, apply the remedy and choose the mechanism.
+
+        Args:
+            progress: "auto" decides by measurement; "none" and "thread" are obeyed.
+
+        Raises:
+            MpitrainError: reads or writes are not exact with this MPI.
+
+        Collective: yes.
+        """
+        self._check_exactness()
+        read_s = self._time_of_busy_read()
+        if read_s > BLOCKED_SHARE * BUSY_S:  # blocked, or this rank lost its core: look again
+            read_s = min(read_s, self._time_of_busy_read())
+        is_blocked = read_s > BLOCKED_SHARE * BUSY_S
+        can_help = self._world.thread_level == "multiple"
+        wants_thread = progress == "thread" or (progress == "auto" and is_blocked and can_help)
+        remedied_s = read_s
+        if wants_thread and self._world.size > 1:
+            self._thread = ProgressThread(self._world)
+            remedied_s = self._time_of_busy_read()
+        return Findings(
+            add_mechanism=self._faster_add(),
+            progress="thread" if self._thread else "none",
+            read_s=read_s,
+            remedied_read_s=remedied_s,
+        )
+
+    def close(self) -> None:
+        """Stop the progress thread, if any; a second call does nothing.
+
+        Collective: yes.
+        """
+        if self._thread is not None:
+            self._thread.close()
+            self._thread = None
+
+    def _check_exactness(self) -> None:
+        window, shard = self._window, self._shard_of[0]
+        ones = np.ones_like(self._values)
+        faults = 0
+        self._world.meet("the window is probed for exactness")
+        num_writers = min(self._world.size, MOST_WRITERS)
+        for _ in range(EXACT_WRITES if self._world.rank < num_writers else 0):
+            window.add_in_section(shard, ones)
+            version = window.read_into(shard, self._values)
+            faults += not np.all(self._values == version)
+        self._world.meet("the exactness probe is judged")
+        total = window.read_into(shard, self._values)
+        faults += total != EXACT_WRITES * num_writers
+        if any(self._world.gather_obj(faults)):
+            message = (
+                f"windows of {self._world.library} are not exact: reads were torn or writes lost; "
+                "use another MPI, or mode.kind=bsp, which needs no window"
+            )
+            raise agreed(MpitrainError(message))
+
+    def _time_of_busy_read(self) -> float:
+        """Return the longest read from a target on this host and from one on another."""
+        return max((self._time_read_from(target) for target in self._targets()), default=0.0)
+
+    def _targets(self) -> list[int]:
+        hosts = self._world.hosts
+        same = [rank for rank in range(1, len(hosts)) if hosts[rank] == hosts[0]]
+        other = [rank for rank in range(1, len(hosts)) if hosts[rank] != hosts[0]]
+        return same[:1] + other[:1]
+
+    def _time_read_from(self, target: int) -> float:
+        self._world.meet("a read from a busy rank is timed")
+        began = time.perf_counter()
+        if self._world.is_root:
+            time.sleep(BUSY_S / 10)  # let the others become busy
+            began = time.perf_counter()
+            self._window.read_into(self._shard_of[target], self._values)
+        else:
+            time.sleep(BUSY_S)
+        taken_s = time.perf_counter() - began
+        return float(self._world.gather_obj(taken_s)[0])
+
+    def _faster_add(self) -> str:
+        """Time both ways of adding, rank 0 on its farthest target; all take its choice."""
+        window = self._window
+        shard = self._shard_of[(self._targets() or [0])[-1]]
+        times: dict[str, float] = {}
+        self._world.meet("ways of adding are timed")
+        if self._world.is_root:
+            self._values[:] = 0
+            for mechanism in (ACCUMULATE, GET_ADD_PUT):
+                window.add_mechanism = mechanism
+                times[mechanism] = statistics.median(
+                    self._time_add(shard) for _ in range(ADD_REPEATS)
+                )
+        times = self._world.gather_obj(times)[0]
+        window.add_mechanism = min(times, key=lambda mechanism: times[mechanism])
+        return window.add_mechanism
+
+    def _time_add(self, shard: int) -> float:
+        began = time.perf_counter()
+        self._window.add_in_section(shard, self._values)
+        return time.perf_counter() - began

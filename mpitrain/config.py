@@ -1,0 +1,198 @@
+"""The configuration of a run: frozen tables, read from a TOML file and ``table.key=value`` words.
+
+Every table and every key is optional. Values are checked when they are constructed, so a Config
+that exists is valid; what only the data or the number of ranks can decide is checked where those
+are known.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from mpitrain.config_setting import Fact, Table, check_names, describe, shown
+from mpitrain.config_tables import (
+    Data,
+    Device,
+    Log,
+    Mode,
+    Model,
+    Optimizer,
+    Run,
+    Staleness,
+    Straggler,
+)
+from mpitrain.config_text import format_tables, parse_value, read_toml, split_override
+from mpitrain.core.errors import UserError
+
+__all__ = [
+    "Config",
+    "Data",
+    "Device",
+    "Log",
+    "Mode",
+    "Model",
+    "Optimizer",
+    "Run",
+    "Staleness",
+    "Straggler",
+    "changed",
+    "from_mapping",
+    "load",
+    "settings",
+    "to_mapping",
+    "to_toml",
+]
+
+ENVIRONMENT = "environment"  # the table of a written run file that holds facts, not settings
+
+TABLES: dict[str, type[Table]] = {
+    kind.table: kind
+    for kind in (Run, Data, Model, Optimizer, Mode, Staleness, Straggler, Log, Device)
+}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Config:
+    """Everything about a run; the value that all ranks share."""
+
+    run: Run = dataclasses.field(default_factory=Run)
+    data: Data = dataclasses.field(default_factory=Data)
+    model: Model = dataclasses.field(default_factory=Model)
+    optimizer: Optimizer = dataclasses.field(default_factory=Optimizer)
+    mode: Mode = dataclasses.field(default_factory=Mode)
+    staleness: Staleness = dataclasses.field(default_factory=Staleness)
+    straggler: Straggler = dataclasses.field(default_factory=Straggler)
+    log: Log = dataclasses.field(default_factory=Log)
+    device: Device = dataclasses.field(default_factory=Device)
+
+    @property
+    def share(self) -> str:
+        """Who takes which batch, decided: "equal" or "shared"."""
+        if self.run.share != "auto":
+            return self.run.share
+        return "equal" if self.mode.kind == "bsp" else "shared"
+
+    def __post_init__(self) -> None:
+        """Check what concerns several tables."""
+        if self.mode.kind == "bsp" and self.run.share == "shared":
+            msg = (
+                "run.share 'shared' needs mode.kind ssp or asp: in bsp every rank takes its part "
+                "of each global batch; choose from: auto, equal"
+            )
+            raise UserError(msg)
+        if self.data.source in ("hdf5", "idx") and self.data.path is None:
+            msg = f"data.path must be given for data.source '{self.data.source}'"
+            raise UserError(msg)
+
+
+def load(path: str | Path | None = None, overrides: Sequence[str] = ()) -> Config:
+    """Read a run file and apply overrides.
+
+    Args:
+        path: TOML file; None means all defaults.
+        overrides: ``table.key=value`` each, later ones win. A value is TOML, or a bare word; "none"
+            is None. What an override makes pointless in the file is dropped: see ``changed``.
+
+    Raises:
+        UserError: the file or a value is not valid; names it.
+    """
+    tables = {} if path is None else read_toml(path)
+    _check(tables)
+    return from_mapping(_merged(tables, dict(map(_parsed, overrides))))
+
+
+def changed(config: Config, overrides: Mapping[str, Any]) -> Config:
+    """Return a configuration with some values replaced.
+
+    run.steps replaces run.data_passes and the other way round; a mode.kind that knows no bound
+    drops mode.bound. Only what ``overrides`` itself holds must agree.
+
+    Args:
+        config: not changed.
+        overrides: dotted name -> value, for example ``{"mode.kind": "ssp"}``.
+
+    Raises:
+        UserError: a name or value is not valid; names it.
+    """
+    for name in overrides:
+        _find(name)
+    return from_mapping(_merged(to_mapping(config), overrides))
+
+
+def from_mapping(tables: Mapping[str, Mapping[str, Any]]) -> Config:
+    """Make a configuration from plain values, for example ``{"mode": {"kind": "ssp"}}``.
+
+    Raises:
+        UserError: a table, key or value is not valid; names it.
+    """
+    _check(tables)
+    made: dict[str, Any] = {
+        name: TABLES[name](**values) for name, values in tables.items() if name != ENVIRONMENT
+    }
+    return Config(**made)
+
+
+def to_toml(config: Config, *, environment: Mapping[str, Any] | None = None) -> str:
+    """Return the configuration as a run file, defaults filled in; ``load`` gives it back.
+
+    Args:
+        config: what was run.
+        environment: facts about where it was run, written as a table of their own; ``load``
+            ignores it.
+    """
+    facts = {} if environment is None else {ENVIRONMENT: environment}
+    return format_tables(to_mapping(config) | facts)
+
+
+def to_mapping(config: Config) -> dict[str, dict[str, Any]]:
+    """Return the configuration as plain values; ``from_mapping`` gives it back."""
+    return dataclasses.asdict(config)
+
+
+def settings() -> Iterator[Fact]:
+    """Return every setting of every table in order: name, types, default, unit, a sentence."""
+    for table in TABLES.values():
+        yield from describe(table)
+
+
+def _parsed(text: str) -> tuple[str, Any]:
+    name, value = split_override(text)
+    fact = _find(name)
+    parsed = parse_value(value)
+    return name, value if str in fact.types and not isinstance(parsed, str) else parsed
+
+
+def _find(name: str) -> Fact:
+    table, _, key = name.partition(".")
+    check_names("table", [table], TABLES)
+    facts = {fact.key: fact for fact in describe(TABLES[table])}
+    check_names("key", [key], facts, table)
+    return facts[key]
+
+
+def _merged(
+    tables: Mapping[str, Mapping[str, Any]], overrides: Mapping[str, Any]
+) -> dict[str, dict[str, Any]]:
+    merged = {name: dict(values) for name, values in tables.items()}
+    for kept, dropped in (("data_passes", "steps"), ("steps", "data_passes")):
+        if f"run.{kept}" in overrides:
+            merged.get("run", {}).pop(dropped, None)
+    if overrides.get("mode.kind", "ssp") != "ssp":
+        merged.get("mode", {}).pop("bound", None)
+    for name, value in overrides.items():
+        table, _, key = name.partition(".")
+        merged.setdefault(table, {})[key] = value
+    return merged
+
+
+def _check(tables: Mapping[str, Any]) -> None:
+    given = {name: values for name, values in tables.items() if name != ENVIRONMENT}
+    check_names("table", given, TABLES)
+    for name, values in given.items():
+        if not isinstance(values, Mapping):
+            msg = f"{name} must be a table, got {shown(values)}"
+            raise UserError(msg)
+        check_names("key", values, [fact.key for fact in describe(TABLES[name])], name)

@@ -1,0 +1,295 @@
+"""The tables of a configuration: what each setting means, and which values it takes."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import ClassVar
+
+from mpitrain.config_setting import NONE, Table, setting
+from mpitrain.core.errors import UserError
+
+DEFAULT_DATA_PASSES = 5.0
+DEFAULT_BOUND = 3
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Run(Table):
+    """How long, with which seed, where to write."""
+
+    table: ClassVar[str] = "run"
+
+    name: str = setting("run", "name of the run, part of the default directory")
+    directory: str | None = setting(None, "run directory; none makes runs/NAME-TIME")
+    seed: int = setting(0, "decides initial parameters, batch order and delays", least=0)
+    data_passes: float | None = setting(
+        None,
+        f"length of the run; {DEFAULT_DATA_PASSES:g} when neither this nor steps is given",
+        unit="passes over the training data",
+        above=0,
+    )
+    steps: int | None = setting(
+        None, "length of the run, instead of data_passes", unit="steps of all ranks", least=1
+    )
+    share: str = setting(
+        "auto",
+        "who takes which batch: each rank an equal part, or whoever is free from one counter; "
+        "auto is equal in bsp and shared otherwise",
+        choices=("auto", "equal", "shared"),
+    )
+    evaluate_every: int = setting(
+        0,
+        "evaluate on the test samples this often; 0 only at the end",
+        unit="steps of all ranks",
+        least=0,
+    )
+    progress_every_s: float = setting(
+        2.0, "time between two lines of progress", unit="seconds", above=0
+    )
+
+    def __post_init__(self) -> None:
+        """Check, and fill in the default length."""
+        super().__post_init__()
+        if not self.name.strip(" .") or "/" in self.name or not self.name.isprintable():
+            msg = f"run.name must be printable and without /, got {self.name!r}"
+            raise UserError(msg)
+        if self.data_passes is not None and self.steps is not None:
+            msg = (
+                f"run.data_passes is {self.data_passes:g} and run.steps is {self.steps}; "
+                "give at most one of them"
+            )
+            raise UserError(msg)
+        if self.data_passes is None and self.steps is None:
+            object.__setattr__(self, "data_passes", DEFAULT_DATA_PASSES)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Data(Table):
+    """Which samples."""
+
+    table: ClassVar[str] = "data"
+
+    source: str = setting(
+        "digits",
+        "where samples come from",
+        choices=("digits", "hdf5", "idx", "synthetic"),
+        factory=True,
+    )
+    path: str | None = setting(None, "folder of the IDX files, or the HDF5 file")
+    batch_size: int = setting(32, "mini-batch of one rank", unit="samples", least=1)
+    num_samples: int = setting(10_000, "training samples to make (synthetic)", least=1)
+    num_test: int = setting(2_000, "test samples to make (synthetic)", least=0)
+    num_features: int = setting(64, "length of a sample (synthetic)", least=1)
+    num_classes: int = setting(10, "classes (synthetic)", least=2)
+    noise: float = setting(
+        0.3,
+        "standard deviation about the class centres, which lie on a sphere of radius 1 (synthetic)",
+        least=0,
+    )
+    train_x: str = setting("train_x", "name of the training features (hdf5)")
+    train_y: str = setting("train_y", "name of the training labels (hdf5)")
+    test_x: str = setting("test_x", "name of the test features (hdf5)")
+    test_y: str = setting("test_y", "name of the test labels (hdf5)")
+    divisor: float = setting(1.0, "features are divided by this (hdf5)", above=0)
+    cache_bytes: int = setting(
+        64 << 20, "memory for training features read ahead (hdf5)", unit="bytes", least=1
+    )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Model(Table):
+    """What is trained."""
+
+    table: ClassVar[str] = "model"
+
+    kind: str = setting("mlp", "the model", choices=("mlp", "softmax"), factory=True)
+    hidden: tuple[int, ...] = setting((64,), "widths of the hidden layers (mlp)", least=1)
+    activation: str = setting("relu", "between the layers (mlp)", choices=("relu", "tanh"))
+    dtype: str = setting(
+        "float32", "type of parameters and gradients", choices=("float32", "float64")
+    )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Optimizer(Table):
+    """How a gradient becomes an update, and how large it is."""
+
+    table: ClassVar[str] = "optimizer"
+
+    kind: str = setting(
+        "sgd",
+        "the algorithm",
+        choices=("adagrad", "adam", "adamw", "momentum", "nesterov", "rmsprop", "sgd"),
+    )
+    rate: float = setting(0.1, "learning rate after the warm-up", above=0)
+    schedule: str = setting(
+        "constant",
+        "how the learning rate changes",
+        choices=("constant", "cosine", "inverse_sqrt", "step"),
+    )
+    warmup_steps: int = setting(
+        0, "the rate rises linearly over these", unit="steps of all ranks", least=0
+    )
+    every_steps: int = setting(
+        1000,
+        "the rate is multiplied by decay this often (step)",
+        unit="steps of all ranks",
+        least=1,
+    )
+    decay: float = setting(0.1, "factor of the rate (step)", above=0)
+    final: float = setting(0.0, "rate at the end (cosine)", least=0)
+    weight_decay: float = setting(
+        0.0, "this times the parameters is added to the gradient (adamw: decoupled)", least=0
+    )
+    clip: float | None = setting(None, "largest norm of a gradient; none does not clip", above=0)
+    momentum: float = setting(
+        0.9, "share of the velocity kept per step (momentum, nesterov)", least=0, below=1
+    )
+    beta1: float = setting(0.9, "decay of the mean gradient (adam, adamw)", least=0, below=1)
+    beta2: float = setting(
+        0.999, "decay of the mean squared gradient (adam, adamw, rmsprop)", least=0, below=1
+    )
+    epsilon: float = setting(1e-8, "added to the denominator (adaptive algorithms)", above=0)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Mode(Table):
+    """How consistent the ranks are."""
+
+    table: ClassVar[str] = "mode"
+
+    kind: str = setting(
+        "bsp",
+        "bsp is synchronous, ssp asynchronous within a bound, asp asynchronous",
+        choices=("asp", "bsp", "ssp"),
+    )
+    bound: int | None = setting(
+        None,
+        f"largest lead of a rank over the slowest, ssp only; {DEFAULT_BOUND} when not given",
+        unit="steps of one rank",
+        least=0,
+    )
+    scale: str = setting(
+        "mean",
+        "mean divides updates by the number of ranks, sum applies them whole (ssp, asp)",
+        choices=("mean", "sum"),
+    )
+    shards: int | None = setting(
+        None, "pieces of the parameter vector; none takes one per rank, at most 64", least=1
+    )
+    reduction: str = setting(
+        "tree",
+        "order of the sum of gradients: a stated tree, or whatever MPI does (bsp)",
+        choices=("mpi", "tree"),
+    )
+    progress: str = setting(
+        "auto",
+        "how a busy rank serves the others: none, a thread, or what a probe at the start finds",
+        choices=("auto", "none", "thread"),
+    )
+    warn_s: float = setting(10.0, "a wait this long is reported", unit="seconds", above=0)
+    limit_s: float = setting(300.0, "a wait this long ends the run", unit="seconds", above=0)
+
+    def __post_init__(self) -> None:
+        """Check, and fill in the default bound."""
+        super().__post_init__()
+        if self.kind == "ssp" and self.bound is None:
+            object.__setattr__(self, "bound", DEFAULT_BOUND)
+        if self.kind != "ssp" and self.bound is not None:
+            why = "never lets a rank lead" if self.kind == "bsp" else "lets any rank lead"
+            msg = (
+                f"mode.bound must be left out unless mode.kind is ssp, got {self.bound}: "
+                f"{self.kind} {why}; remove it or write mode.bound={NONE}"
+            )
+            raise UserError(msg)
+        if self.limit_s <= self.warn_s:
+            msg = f"mode.limit_s must be > mode.warn_s ({self.warn_s:g}), got {self.limit_s:g}"
+            raise UserError(msg)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Staleness(Table):
+    """What is done about staleness."""
+
+    table: ClassVar[str] = "staleness"
+
+    factor: str = setting("none", "how an update shrinks with its staleness", choices=("none",))
+    compensation: str = setting("none", "how a stale gradient is corrected", choices=("none",))
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Straggler(Table):
+    """Lateness put in on purpose, for experiments."""
+
+    table: ClassVar[str] = "straggler"
+
+    kind: str = setting(
+        "none",
+        "how delays are distributed",
+        choices=("constant", "exponential", "none", "pareto", "periodic"),
+    )
+    ranks: tuple[int, ...] = setting((), "the ranks that are late; empty means all", least=0)
+    delay: float | tuple[float, ...] = setting(
+        0.0, "mean delay of a step; a list gives each rank its own", unit="see unit", least=0
+    )
+    unit: str = setting(
+        "seconds",
+        "of delay: seconds, or the rank's own measured time of a step",
+        choices=("seconds", "step"),
+    )
+    exponent: float = setting(2.5, "of the tail; smaller is heavier (pareto)", above=1)
+    period_steps: int = setting(
+        100, "a slow phase begins this often (periodic)", unit="steps of one rank", least=1
+    )
+    slow_steps: int = setting(
+        20, "length of a slow phase (periodic)", unit="steps of one rank", least=0
+    )
+
+    def __post_init__(self) -> None:
+        """Check."""
+        super().__post_init__()
+        if self.delay == ():
+            msg = "straggler.delay must be a number or a list of at least one, got []"
+            raise UserError(msg)
+        if self.slow_steps > self.period_steps:
+            msg = (
+                f"straggler.slow_steps must be <= straggler.period_steps ({self.period_steps}), "
+                f"got {self.slow_steps}"
+            )
+            raise UserError(msg)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Log(Table):
+    """The staleness log."""
+
+    table: ClassVar[str] = "log"
+
+    enabled: bool = setting(True, "whether every step is logged")
+    per_shard: bool = setting(True, "whether versions are logged per shard; replay needs them")
+    flush_every_s: float = setting(
+        2.0, "time between two writes to disk", unit="seconds", least=0.5
+    )
+    directory: str | None = setting(
+        None, "folder of the logs, for example on node-local storage; none puts them in the run's"
+    )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Device(Table):
+    """Where the model is computed."""
+
+    table: ClassVar[str] = "device"
+
+    kind: str = setting(
+        "auto", "the device; auto is the CPU in this version", choices=("auto", "cpu", "cuda")
+    )
+
+    def __post_init__(self) -> None:
+        """Check."""
+        super().__post_init__()
+        if self.kind == "cuda":
+            msg = (
+                "device.kind 'cuda': training on a GPU is not available in this version; "
+                "choose from: auto, cpu"
+            )
+            raise UserError(msg)

@@ -1,0 +1,1 @@
+"""Pure foundations: errors, array door, layout, shards, batches, seeds, sums; no MPI, no files."""

@@ -1,0 +1,41 @@
+"""The door to array modules: the same code runs on NumPy (host) and CuPy (device)."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+import numpy as np
+
+from mpitrain.core.errors import UserError, unknown
+
+Array = Any  # numpy.ndarray or cupy.ndarray
+
+DEVICES = ("cpu", "cuda")
+
+
+def array_module(kind: str) -> Any:
+    """Return the array module of a kind of device.
+
+    CuPy is imported on the first call that asks for it, never before.
+
+    Args:
+        kind: "cpu" or "cuda".
+
+    Raises:
+        UserError: the kind is unknown, or CuPy is not installed.
+    """
+    if kind == "cpu":
+        return np
+    if kind != "cuda":
+        raise unknown("device", kind, DEVICES)  # noqa: EM101  # not a message
+    try:
+        return importlib.import_module("cupy")
+    except ImportError as error:
+        msg = "device.kind 'cuda' needs CuPy, which is not installed; install it or choose 'cpu'"
+        raise UserError(msg) from error
+
+
+def module_of(array: Array) -> Any:
+    """Return the module that ``array`` belongs to."""
+    return np if isinstance(array, np.ndarray) else array_module("cuda")

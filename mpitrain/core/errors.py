@@ -1,0 +1,56 @@
+"""What can go wrong, by who can do something about it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TypeVar
+
+USER_MISTAKE = 2  # exit codes of the command line
+FAILED = 1
+
+
+class MpitrainError(Exception):
+    """Any error that this package raises on purpose.
+
+    Attributes:
+        is_agreed: every rank raises it at the same place, so one of them may speak for all, and
+            none needs to be stopped by another.
+    """
+
+    is_agreed = False
+
+
+Error = TypeVar("Error", bound=MpitrainError)
+
+
+class UserError(MpitrainError, ValueError):
+    """A mistake in what the user gave; on the command line one line and exit code 2."""
+
+
+class StallError(MpitrainError):
+    """A wait took longer than ``mode.limit_s``; names the rank that was waited for."""
+
+
+class ClosedError(MpitrainError):
+    """Something was used after its ``close``."""
+
+
+class LogError(MpitrainError):
+    """A log or run directory cannot be read; names the file."""
+
+
+def agreed(error: Error) -> Error:
+    """Return ``error``, marked as one that every rank raises at the same place."""
+    error.is_agreed = True
+    return error
+
+
+def unknown(what: str, name: str, valid: Iterable[str]) -> UserError:
+    """Return the error that says which names there are.
+
+    Args:
+        what: kind of thing that was named, for example "mode".
+        name: what the user wrote.
+        valid: all names that exist, in any order.
+    """
+    return UserError(f"unknown {what} {name!r}; choose from: {', '.join(sorted(valid))}")

@@ -1,0 +1,39 @@
+"""Norms, the same bits wherever they are computed."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from mpitrain.core.arrays import Array, module_of
+
+# A dot product of this many elements runs on one BLAS thread whatever the library is told, so the
+# sum does not depend on the number of threads; and float32 rounding does not grow with the vector.
+_BLOCK = 4096
+
+
+def sum_of_squares(x: Array) -> float:
+    """Return the sum of the squared elements.
+
+    Blocks of fixed length are summed in the dtype of ``x``, their sums in float64, in order.
+
+    Args:
+        x: (n,), contiguous, host or device, unchanged.
+    """
+    xp = module_of(x)
+    block = _BLOCK if xp is np else max(len(x), 1)  # a device would wait for every block
+    parts = (x[start : start + block] for start in range(0, len(x), block))
+    return sum((float(xp.dot(part, part)) for part in parts), 0.0)
+
+
+def clip_factor(norm: float, limit: float | None) -> float:
+    """Return what to multiply a gradient by so that its norm is at most ``limit``.
+
+    Args:
+        norm: Euclidean norm of the gradient; infinity or NaN is not hidden.
+        limit: largest norm allowed, > 0; None allows any.
+
+    Source: Pascanu, Mikolov, Bengio 2013, algorithm 1.
+    """
+    if limit is None or norm <= limit:
+        return 1.0
+    return limit / norm

@@ -1,0 +1,1 @@
+"""Sources of training samples: bundled digits, IDX and HDF5 files, clusters, your arrays."""

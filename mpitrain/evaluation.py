@@ -1,0 +1,86 @@
+"""Loss and metric on the test set, on one consistent snapshot of the parameters."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from mpitrain.core.shards import Shards
+from mpitrain.data.source import Source
+from mpitrain.models.model import Model
+from mpitrain.modes.record import StepRecord
+from mpitrain.totals import Totals
+from mpitrain.training import Mode
+
+Tell = Callable[[Mapping[str, Any]], None]
+
+
+@dataclass
+class Evaluator:
+    """Evaluates the present parameters of a mode, between two steps; moves no clock.
+
+    Attributes:
+        parameters: (n,), the snapshot evaluated last.
+        versions: (S,) int64, its versions.
+    """
+
+    mode: Mode
+    model: Model
+    source: Source
+    shards: Shards
+
+    def __post_init__(self) -> None:
+        self.parameters = np.zeros(self.shards.size, self.model.layout.dtype)
+        self.versions = np.zeros(self.shards.count, np.int64)
+        self._views = self.model.layout.views(self.parameters)
+
+    def outcome(self) -> dict[str, Any]:
+        """Evaluate; return the steps done, the means, and the versions they were made on.
+
+        Collective: no.
+        """
+        means = self.evaluate()
+        return {"steps": self.mode.steps_done, **means, "versions": self.versions.tolist()}
+
+    def evaluate(self) -> dict[str, float]:
+        """Return means over the test set, "loss" and the model's metric; nothing without one.
+
+        Collective: no.
+        """
+        self.mode.snapshot_into(self.parameters, self.versions)
+        sums: dict[str, float] = {}
+        for batch in self.source.test_slices(self.model.layout.dtype):
+            for name, value in self.model.evaluate(self._views, batch).items():
+                sums[name] = sums.get(name, 0.0) + value
+        return {name: float(value) / self.source.num_test for name, value in sums.items()}
+
+
+class RegularEvaluation:
+    """Evaluates on this rank whenever all ranks together did another ``every_steps`` steps."""
+
+    def __init__(
+        self, evaluator: Evaluator, every_steps: int, total_steps: int, tell: Tell
+    ) -> None:
+        """Evaluate by ``evaluator``.
+
+        Args:
+            evaluator: what to call.
+            every_steps: steps of all ranks between evaluations, > 0.
+            total_steps: of the run; the evaluation at the end is not this one's business.
+            tell: takes the outcome: steps, metrics and versions.
+        """
+        self._evaluator = evaluator
+        self._every_steps = every_steps
+        self._next = every_steps
+        self._total_steps = total_steps
+        self._tell = tell
+
+    def after_step(self, record: StepRecord, totals: Totals) -> None:
+        """Evaluate when due."""
+        steps = self._evaluator.mode.steps_done
+        if self._next <= steps < self._total_steps:
+            self._next = (steps // self._every_steps + 1) * self._every_steps
+            self._tell(self._evaluator.outcome())

@@ -1,0 +1,72 @@
+"""Environment variables that make ranks quiet and quick; set before MPI is loaded.
+
+The launcher sets all of them for ``mpiexec`` and the ranks. A rank that was started by plain
+``mpirun`` or ``srun`` sets its own part: too late for mapping and binding, in time for the rest.
+Nothing that the user has set is changed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, MutableMapping
+
+TERMINAL_VARIABLE = "MPITRAIN_TERMINAL"  # "COLUMNSxLINES" of the launcher's terminal
+
+# what the launchers call a process's rank
+RANK_VARIABLES = ("OMPI_COMM_WORLD_RANK", "PMIX_RANK", "PMI_RANK", "SLURM_PROCID")
+
+RANK_DEFAULTS = {
+    # NumPy's threads: the ranks share the cores, and bit-identity holds for one thread only
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+    # osc/ucx prints an error line per window and starves readers
+    "OMPI_MCA_osc": "^ucx",
+    # the default of 32 KiB makes large Accumulates between nodes ten times slower
+    "OMPI_MCA_osc_rdma_buffer_size": "4194304",
+    # after a rank has died, coll/han returns wrong sums without an error
+    "OMPI_MCA_coll": "^han",
+}
+
+LAUNCHER_DEFAULTS = {
+    "PRTE_MCA_rmaps_default_mapping_policy": ":oversubscribe",
+    # by default a rank is bound to one core, and its progress thread starves
+    "PRTE_MCA_hwloc_default_binding_policy": "none",
+    # the same two for Open MPI 4
+    "OMPI_MCA_rmaps_base_oversubscribe": "1",
+    "OMPI_MCA_hwloc_base_binding_policy": "none",
+}
+
+ROOT_DEFAULTS = {
+    "OMPI_ALLOW_RUN_AS_ROOT": "1",
+    "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1",
+}
+
+
+def rank_defaults(environ: MutableMapping[str, str]) -> None:
+    """Set what a rank needs, where it is not set; call it before NumPy and MPI are loaded.
+
+    Args:
+        environ: usually ``os.environ``, changed.
+    """
+    _set_defaults(environ, RANK_DEFAULTS)
+
+
+def launcher_defaults(environ: MutableMapping[str, str], *, is_root: bool) -> None:
+    """Set what ``mpiexec`` and its ranks need, where it is not set.
+
+    Args:
+        environ: of the process to start, changed.
+        is_root: whether it runs as root, which Open MPI refuses unless told twice.
+    """
+    _set_defaults(environ, RANK_DEFAULTS | LAUNCHER_DEFAULTS | (ROOT_DEFAULTS if is_root else {}))
+
+
+def is_first_rank(environ: Mapping[str, str]) -> bool:
+    """Tell whether this process is rank 0 or no rank at all; asks no MPI."""
+    ranks = (environ[name] for name in RANK_VARIABLES if name in environ)
+    return next(ranks, "0") == "0"
+
+
+def _set_defaults(environ: MutableMapping[str, str], defaults: dict[str, str]) -> None:
+    for name, value in defaults.items():
+        environ.setdefault(name, value)

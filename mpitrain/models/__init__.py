@@ -1,0 +1,1 @@
+"""Models: mathematics on arrays, NumPy or CuPy; they know no rank and no file."""

@@ -1,0 +1,114 @@
+"""One rank's update: from a summed gradient to what is added to the parameters.
+
+The order is: mean over the samples, clip by global norm, compensation (per shard, it sees the
+present values), optimiser, rate x factor x scale.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from mpitrain.core.measures import clip_factor, sum_of_squares
+from mpitrain.core.shards import Shards
+from mpitrain.modes.record import StepRecord
+from mpitrain.optim.base import Optimizer
+from mpitrain.optim.schedules import Schedule
+
+Vector = npt.NDArray[Any]
+
+
+class Update:
+    """Turns gradients into additive updates, whole or shard by shard; allocates nothing per step.
+
+    Attributes:
+        gradient: (n,), the model writes the summed gradient here; changed by ``begin``.
+        parameters: (n,), what the gradient is computed from.
+        change: (n,), what is to be added to the parameters.
+        state: the optimiser's vectors, each (n,).
+    """
+
+    def __init__(
+        self,
+        optimizer: Optimizer,
+        schedule: Schedule,
+        shards: Shards,
+        dtype: npt.DTypeLike,
+        *,
+        clip: float | None = None,
+        scale: float = 1.0,
+    ) -> None:
+        """Allocate everything a step needs.
+
+        Args:
+            optimizer: the algorithm.
+            schedule: learning rate by step number.
+            shards: cut of the vector.
+            dtype: of all vectors.
+            clip: largest global norm of the mean gradient; None leaves it alone.
+            scale: multiplies every update, for example 1 / P.
+        """
+        size = shards.size
+        self.gradient = np.zeros(size, dtype)
+        self.parameters = np.zeros(size, dtype)
+        self.change = np.zeros(size, dtype)
+        self.state: dict[str, Vector] = optimizer.init(size, dtype, np)
+        self._optimizer = optimizer
+        self._schedule = schedule
+        self._clip = clip
+        self._scale = scale
+        self._step_size = 0.0
+        self._clock = 0
+        slices = [shards.slice(shard) for shard in range(shards.count)]
+        self.gradient_of = [self.gradient[part] for part in slices]
+        self.parameters_of = [self.parameters[part] for part in slices]
+        self.change_of = [self.change[part] for part in slices]
+        self._state_of = [
+            {name: vector[part] for name, vector in self.state.items()} for part in slices
+        ]
+
+    def begin(self, record: StepRecord, num_samples: int, step: int) -> None:
+        """Make the summed gradient a clipped mean and look up the rate.
+
+        Args:
+            record: its clock is used; gradient_norm (before clipping) and rate are filled in.
+            num_samples: how many samples the gradient sums over.
+            step: number that the schedule goes by.
+        """
+        record.gradient_norm = sum_of_squares(self.gradient) ** 0.5 / num_samples
+        record.rate = self._schedule.rate_at(step)
+        factor = clip_factor(record.gradient_norm, self._clip) / num_samples
+        np.multiply(self.gradient, factor, out=self.gradient)
+        self._step_size = record.rate * self._scale
+        self._clock = record.clock
+
+    def compute(self) -> None:
+        """Run the optimiser on the whole vector: ``change`` is ready but for the factor."""
+        self._run(self.state, self.gradient, self.parameters, self.change)
+
+    def compute_shard(self, shard: int) -> None:
+        """Run the optimiser on one shard; the same bits as ``compute``."""
+        self._run(
+            self._state_of[shard],
+            self.gradient_of[shard],
+            self.parameters_of[shard],
+            self.change_of[shard],
+        )
+
+    def weaken_shard(self, shard: int, factor: float) -> None:
+        """Multiply one shard's change by its staleness factor."""
+        if factor != 1.0:
+            np.multiply(self.change_of[shard], factor, out=self.change_of[shard])
+
+    def norm(self) -> float:
+        """Return the Euclidean norm of ``change``."""
+        return float(sum_of_squares(self.change) ** 0.5)
+
+    def _run(
+        self, state: dict[str, Vector], gradient: Vector, parameters: Vector, change: Vector
+    ) -> None:
+        self._optimizer.update_into(
+            state, gradient, parameters, self._step_size, self._clock, change
+        )

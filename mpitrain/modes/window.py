@@ -1,0 +1,245 @@
+"""Bounded-staleness and asynchronous training over the parameter window.
+
+One step of one rank:
+
+    start   wait until the rule lets this clock start; draw a ticket
+    read    fetch every shard: one consistent snapshot each, with its version
+    (the trainer computes the gradient on what was read)
+    write   in each shard's write section: staleness from the versions, compensation, optimiser,
+            factor, add; then advance the clock
+
+Who writes: every rank, any shard, one at a time per shard. What orders it: a rank's updates are
+flushed on every shard before its clock moves, and a rank reads the clocks before it reads shards.
+So whoever starts at clock c under bound s finds, in everything it reads then, every update of
+every rank with clock <= c - s - 1 (Ho et al. 2013). What is not guaranteed: that the shards of
+one read are of one moment, nor which newer updates are in them. That is the staleness; it is
+known exactly afterwards, because the write section shows the version it applies to.
+
+Ranks walk the shards from different starting points, so that they queue less.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from mpitrain.comm.clocks import Board
+from mpitrain.comm.waiting import Patience
+from mpitrain.comm.window import ParameterWindow
+from mpitrain.comm.world import World
+from mpitrain.consistency.rules import Rule
+from mpitrain.consistency.staleness import Staleness
+from mpitrain.core.errors import MpitrainError, agreed
+from mpitrain.modes.record import StepRecord
+from mpitrain.modes.update import Update
+from mpitrain.modes.work import Work
+from mpitrain.optim.compensations import Compensation
+
+
+class Windowed:
+    """One rank's part in training over the window.
+
+    Attributes:
+        parameters: (n,), host, what this rank read last.
+        gradient: (n,), host, the model writes here.
+        steps_done: steps finished by all ranks together, as of the last start.
+    """
+
+    def __init__(
+        self,
+        world: World,
+        window: ParameterWindow,
+        rule: Rule,
+        work: Work,
+        update: Update,
+        *,
+        factor: Callable[[int], float],
+        compensation: Compensation | None,
+        patience: Patience,
+    ) -> None:
+        """Train on ``window`` under ``rule``.
+
+        Args:
+            world: the ranks.
+            window: holds the parameters.
+            rule: who may start when.
+            work: tickets of this run.
+            update: this rank's optimiser.
+            factor: of the staleness of a shard; multiplies the update.
+            compensation: changes a shard's gradient in its write section: called with
+                (gradient, parameters read, present parameters, staleness); None changes nothing.
+            patience: paces the wait for slower ranks.
+        """
+        self.parameters = update.parameters
+        self.gradient = update.gradient
+        self.steps_done = 0
+        self._world = world
+        self._window = window
+        self._board = Board(window.words, world.rank, world.size)
+        self._rule = rule
+        self._work = work
+        self._update = update
+        self._factor = factor
+        self._compensation = compensation
+        self._patience = patience
+        self._staleness = Staleness(window.shards.weights())
+        self._factors = np.ones(window.shards.count)
+        first = world.rank * window.shards.count // world.size
+        count = window.shards.count
+        self._walk = [(first + step) % count for step in range(count)]
+        longest = max(window.shards.length(shard) for shard in range(count))
+        needs_present = compensation is not None
+        self._present = np.zeros(longest if needs_present else 0, update.gradient.dtype)
+        self._clock = 0
+        self._slowest = 0
+
+    def put(self, parameters: npt.NDArray[Any]) -> None:
+        """Set the initial parameters, as version 0; every rank gives the same.
+
+        Collective: yes.
+        """
+        shards = self._window.shards
+        for shard in shards.owned_by(self._world.rank):
+            self._window.replace(shard, parameters[shards.slice(shard)])
+        self._world.meet("the initial parameters are in the window")
+
+    def start(self, record: StepRecord) -> bool:
+        """Wait until this rank may start its next step; return whether there was work left.
+
+        Raises:
+            StallError: a slower rank did not move within the patience's limit.
+
+        Collective: no.
+        """
+        began_s = time.perf_counter()
+        self._patience.wait_until(self._may_start_or_is_done, self._describe_slowest)
+        record.wait_s = time.perf_counter() - began_s
+        record.clock = self._clock
+        record.lead = self._clock - self._slowest
+        ticket = self._take_ticket()
+        self.steps_done = int(self._board.clocks.sum())
+        if ticket is None:
+            return False
+        record.ticket = ticket
+        return True
+
+    def read(self, record: StepRecord) -> None:
+        """Fetch every shard into ``parameters``, with its version.
+
+        Collective: no.
+        """
+        began_s = time.perf_counter()
+        self._read_into(self._update.parameters_of, record.version_read)
+        record.read_s = time.perf_counter() - began_s
+
+    def write(self, record: StepRecord) -> None:
+        """Apply this step's update to every shard and advance the clock.
+
+        Collective: no.
+        """
+        began_s = time.perf_counter()
+        self._update.begin(record, record.num_samples, record.ticket)
+        if self._compensation is None:  # nothing depends on the present values: keep sections short
+            self._update.compute()
+        for shard in self._walk:
+            version = self._window.begin_write(shard)
+            self._prepare(shard, int(record.version_read[shard]), version)
+            self._window.add(shard, self._update.change_of[shard])
+            record.version_written[shard] = self._window.end_write(shard, version)
+        self._board.advance()
+        self._clock += 1
+        self.steps_done += 1  # more may have been done by others meanwhile
+        staleness = self._staleness
+        record.staleness_mean = staleness.mean
+        record.staleness_max = staleness.largest
+        record.own_missing = int(staleness.own_missing.max())
+        record.factor = float(staleness.weights @ self._factors)
+        record.update_norm = self._update.norm()
+        record.write_s = time.perf_counter() - began_s
+
+    def snapshot_into(self, out: npt.NDArray[Any], versions: npt.NDArray[np.int64]) -> None:
+        """Copy the present parameters and their versions.
+
+        Collective: no.
+        """
+        self._board.refresh()
+        self.steps_done = int(self._board.clocks.sum())  # all of these are in what is read next
+        shards = self._window.shards
+        self._read_into([out[shards.slice(k)] for k in range(shards.count)], versions)
+
+    def finish(self) -> None:
+        """Wait for the others and check that every update is there, on every shard.
+
+        Patience starts anew whenever any rank finishes a step: a slow rank may have many to do.
+
+        Raises:
+            StallError: a rank that still has work did not move within the patience's limit.
+            MpitrainError: a shard's version is not the sum of the clocks.
+
+        Collective: yes.
+        """
+        self._patience.wait_until(
+            self._is_everyone_done, self._describe_slowest, lambda: self._board.has_moved
+        )
+        self.steps_done = int(self._board.clocks.sum())
+        for shard in range(self._window.shards.count):
+            version = self._window.version(shard)
+            if version != self.steps_done:
+                message = (
+                    f"shard {shard} has version {version} after {self.steps_done} steps: "
+                    "updates were lost or doubled; this is a bug or a broken MPI"
+                )
+                raise agreed(MpitrainError(message))
+
+    def close(self) -> None:
+        """Close the window; a second call does nothing.
+
+        Collective: yes.
+        """
+        self._window.close()
+
+    def _may_start_or_is_done(self) -> bool:
+        self._slowest = self._board.refresh()
+        is_left = self._work.is_left(self._clock, self._board.tickets_drawn)
+        return not is_left or self._rule.may_start(self._clock, self._slowest)
+
+    def _is_everyone_done(self) -> bool:
+        self._slowest = self._board.refresh()
+        return bool(self._board.is_finished.all())
+
+    def _take_ticket(self) -> int | None:
+        ticket = None
+        if self._work.is_left(self._clock, self._board.tickets_drawn):
+            ticket = self._work.take(self._clock, self._world.rank, self._board.draw_ticket)
+        if ticket is None:
+            self._board.finish()
+        return ticket
+
+    def _describe_slowest(self) -> str:
+        world = self._world
+        names = ", ".join(f"rank {p} on {world.hosts[p]}" for p in self._board.slowest_ranks())
+        return (
+            f"rank {world.rank} waits at clock {self._clock} for {names} at clock {self._slowest}"
+        )
+
+    def _read_into(self, parts: list[npt.NDArray[Any]], versions: npt.NDArray[np.int64]) -> None:
+        for shard in self._walk:
+            versions[shard] = self._window.read_into(shard, parts[shard])
+
+    def _prepare(self, shard: int, version_read: int, version_present: int) -> None:
+        """Finish the change of one shard, inside its write section."""
+        update = self._update
+        tau = self._staleness.of_write(shard, version_read, version_present)
+        if self._compensation is not None:
+            present = self._present[: update.change_of[shard].size]
+            self._window.present_into(shard, present)
+            gradient, read = update.gradient_of[shard], update.parameters_of[shard]
+            self._compensation(gradient, read, present, tau)
+            update.compute_shard(shard)
+        factor = self._factor(tau)
+        self._factors[shard] = factor
+        update.weaken_shard(shard, factor)

@@ -1,0 +1,1 @@
+"""Optimisers as pure init/update pairs, learning-rate schedules, answers to staleness."""

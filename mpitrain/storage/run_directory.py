@@ -1,0 +1,138 @@
+"""Where things are in a run directory, and the JSON files that tell how the run stands."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mpitrain.core.errors import LogError
+
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class RunDirectory:
+    """The paths of one run; creates nothing by itself.
+
+    Attributes:
+        root: the run directory.
+        log_root: folder of the staleness logs; None means ``root/log``. Another place is node-local
+            storage.
+    """
+
+    root: Path
+    log_root: Path | None = None
+
+    @property
+    def run_toml(self) -> Path:
+        """The resolved configuration."""
+        return self.root / "run.toml"
+
+    @property
+    def status(self) -> Path:
+        """How the run stands: running, stopped, failed or done."""
+        return self.root / "status.json"
+
+    @property
+    def result(self) -> Path:
+        """The result, written at the very end."""
+        return self.root / "result.json"
+
+    @property
+    def checkpoints(self) -> Path:
+        """Folder of the checkpoints."""
+        return self.root / "checkpoints"
+
+    @property
+    def log(self) -> Path:
+        """Folder of the staleness logs of all lives."""
+        return self.root / "log" if self.log_root is None else self.log_root
+
+    def life_directory(self, life: int) -> Path:
+        """Return the folder with one log per rank of this life."""
+        return self.log / f"life-{life:03d}"
+
+    def log_path(self, life: int, rank: int) -> Path:
+        """Return the staleness log of one rank in one life."""
+        return self.life_directory(life) / f"rank-{rank:05d}.h5"
+
+    def joint_path(self, life: int) -> Path:
+        """Return the joint view over the ranks of this life."""
+        return self.log / f"life-{life:03d}.h5"
+
+    def write_status(self, status: Mapping[str, Any]) -> None:
+        """Replace ``status.json`` in one stroke. Collective: no."""
+        write_json(self.status, status)
+
+    def write_result(self, result: Mapping[str, Any]) -> None:
+        """Replace ``result.json`` in one stroke. Collective: no."""
+        write_json(self.result, result)
+
+    def read_status(self) -> Json | None:
+        """Return what ``status.json`` holds, None when there is none. Collective: no."""
+        return read_json(self.status)
+
+    def read_result(self) -> Json | None:
+        """Return what ``result.json`` holds, None when there is none. Collective: no."""
+        return read_json(self.result)
+
+
+def json_line(value: Any) -> str:
+    """Return ``value`` as one line of strict JSON; NaN and infinities become null."""
+    return json.dumps(_without_nan(value), allow_nan=False)
+
+
+def write_json(path: Path, value: Mapping[str, Any]) -> None:
+    """Write a JSON object so that a reader finds the old file or the new one, never a part.
+
+    Temporary file in the same folder, fsync, rename, fsync of the folder.
+
+    Collective: no; two processes must not write the same path at the same time.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    with temporary.open("w", encoding="utf-8") as file:
+        file.write(json_line(value) + "\n")
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def read_json(path: Path) -> Json | None:
+    """Return the JSON object in ``path``, None when the file does not exist.
+
+    Raises:
+        LogError: the file is not a JSON object.
+
+    Collective: no.
+    """
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        message = f"cannot read {path}: {error}"
+        raise LogError(message) from error
+    if not isinstance(value, dict):
+        message = f"{path} must hold a JSON object, found {type(value).__name__}"
+        raise LogError(message)
+    return value
+
+
+def _without_nan(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(key): _without_nan(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_nan(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value

@@ -1,0 +1,70 @@
+"""Sums over a rank's steps, merged over the ranks for progress lines and the result."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+
+from mpitrain.modes.record import StepRecord
+
+
+@dataclass
+class Totals:
+    """What one rank, or all ranks together, did.
+
+    Times in seconds, summed over steps; ``last_s`` and ``first_s`` on the common clock.
+    """
+
+    num_steps: int = 0
+    num_samples: int = 0
+    wait_s: float = 0.0
+    read_s: float = 0.0
+    compute_s: float = 0.0
+    write_s: float = 0.0
+    staleness_sum: float = 0.0
+    staleness_max: int = 0
+    lead_max: int = 0
+    first_s: float = float("inf")
+    last_s: float = float("-inf")
+
+    def add(self, record: StepRecord, ended_s: float) -> None:
+        """Count one step that ended at ``ended_s`` on the common clock."""
+        self.num_steps += 1
+        self.num_samples += record.num_samples
+        self.wait_s += record.wait_s
+        self.read_s += record.read_s
+        self.compute_s += record.compute_s
+        self.write_s += record.write_s
+        self.staleness_sum += record.staleness_mean
+        self.staleness_max = max(self.staleness_max, record.staleness_max)
+        self.lead_max = max(self.lead_max, record.lead)
+        self.first_s = min(self.first_s, record.began_s)
+        self.last_s = ended_s
+
+    @property
+    def seconds(self) -> float:
+        """Time from the first step's begin to the last step's end."""
+        return max(self.last_s - self.first_s, 0.0) if self.num_steps else 0.0
+
+    @property
+    def staleness_mean(self) -> float:
+        """Mean staleness over all steps."""
+        return self.staleness_sum / self.num_steps if self.num_steps else 0.0
+
+    @property
+    def wait_share(self) -> float:
+        """Share of the time of all steps that went into waiting."""
+        busy_s = self.wait_s + self.read_s + self.compute_s + self.write_s
+        return self.wait_s / busy_s if busy_s else 0.0
+
+
+EXTREMES = {"staleness_max": max, "lead_max": max, "first_s": min, "last_s": max}
+
+
+def merged(parts: Sequence[Totals]) -> Totals:
+    """Return the totals of all ``parts`` together."""
+    values = {
+        field.name: EXTREMES.get(field.name, sum)(getattr(part, field.name) for part in parts)
+        for field in fields(Totals)
+    }
+    return Totals(**values)

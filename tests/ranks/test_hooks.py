@@ -1,0 +1,75 @@
+"""The places for compensation and factor inside the write section see what they should."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from mpi4py import MPI
+
+from mpitrain.comm.window import ParameterWindow
+from mpitrain.comm.world import World
+from mpitrain.consistency.rules import Bounded
+from mpitrain.core.shards import Shards
+from mpitrain.modes.record import StepRecord
+from mpitrain.modes.update import Update
+from mpitrain.modes.window import Windowed
+from mpitrain.modes.work import SharedWork
+from mpitrain.optim.schedules import Schedule
+from mpitrain.optim.sgd import Sgd
+
+Vector = npt.NDArray[Any]
+STEPS = 60
+
+
+@pytest.mark.ranks(1, 2, 4, mpis=("openmpi", "mpich"))
+def test_compensation_and_factor_see_present_values_and_staleness(comm: MPI.Intracomm) -> None:
+    """Every gradient is ones: what a compensation sees moved by exactly its staleness.
+
+    Without a factor each update adds -1 to each value, so the present value is minus the present
+    version. The factor 2 is then applied to everything: values are minus twice the version.
+    """
+    world = World(comm)
+    shards = Shards(40, 3, world.size)
+    window = ParameterWindow(world, shards, "float64", world.patience)
+    update = Update(Sgd(), Schedule("constant", 1.0), shards, "float64")
+    seen: list[tuple[float, int]] = []
+
+    def compensation(gradient: Vector, read: Vector, present: Vector, tau: int) -> None:
+        moved = read - present
+        assert np.all(moved == moved[0])
+        assert np.all(gradient == 1)
+        seen.append((float(moved[0]), tau))
+
+    mode = Windowed(
+        world,
+        window,
+        Bounded(3),
+        SharedWork(STEPS),
+        update,
+        factor=lambda tau: 2.0,
+        compensation=compensation,
+        patience=world.patience,
+    )
+    mode.put(np.zeros(40))
+    record = StepRecord(3)
+    while mode.start(record):
+        mode.read(record)
+        mode.gradient[:] = 8
+        record.num_samples = 8
+        mode.write(record)
+        assert record.factor == 2.0
+        assert record.update_norm == pytest.approx(2 * 40**0.5)
+    mode.finish()
+    assert all(moved == 2 * tau for moved, tau in seen)
+    everyone = [pair for part in world.gather_obj(seen) for pair in part]
+    assert len(everyone) == 3 * STEPS
+    out, versions = np.zeros(40), np.zeros(3, np.int64)
+    mode.snapshot_into(out, versions)
+    assert versions.tolist() == [STEPS] * 3
+    assert np.all(out == -2 * STEPS)
+    world.meet("all have looked")
+    mode.close()
+    world.close()

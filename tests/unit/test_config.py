@@ -1,0 +1,228 @@
+"""The configuration: what is valid, what a mistake says, and that text comes back the same."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from mpitrain.config import Config, Mode, changed, from_mapping, load, settings, to_toml
+from mpitrain.core.errors import UserError
+
+ROOT = Path(__file__).parents[2]
+
+
+def message(*overrides: str, path: Path | None = None) -> str:
+    """Return what a mistake says."""
+    with pytest.raises(UserError) as caught:
+        load(path, overrides)
+    text = str(caught.value)
+    assert "\n" not in text
+    return text
+
+
+def test_defaults_are_a_valid_configuration() -> None:
+    """Everything is optional."""
+    config = load()
+    assert config == Config() == from_mapping({})
+    assert (config.mode.kind, config.mode.bound) == ("bsp", None)
+    assert (config.run.data_passes, config.run.steps) == (5.0, None)
+    assert config.model.hidden == (64,)
+
+
+@pytest.mark.parametrize(
+    ("override", "name", "value"),
+    [
+        ("mode.limit_s=20", ("mode", "limit_s"), 20.0),
+        ("model.hidden=[256, 128]", ("model", "hidden"), (256, 128)),
+        ("model.hidden=[]", ("model", "hidden"), ()),
+        ("straggler.delay=[0.0, 1]", ("straggler", "delay"), (0.0, 1.0)),
+        ("straggler.delay=2", ("straggler", "delay"), 2.0),
+        ("log.enabled=false", ("log", "enabled"), False),
+        ("run.name=plain words", ("run", "name"), "plain words"),
+        ('run.name="quoted"', ("run", "name"), "quoted"),
+        ("run.name=123", ("run", "name"), "123"),
+        ("run.name=2024-01-01", ("run", "name"), "2024-01-01"),
+        ("run.directory=runs/a=b", ("run", "directory"), "runs/a=b"),
+        ("optimizer.clip=none", ("optimizer", "clip"), None),
+        ("model.kind=my.models:make", ("model", "kind"), "my.models:make"),
+    ],
+)
+def test_override_takes_toml_values_and_bare_words(
+    override: str, name: tuple[str, str], value: object
+) -> None:
+    """A value has the type of its setting."""
+    found = getattr(getattr(load(None, [override]), name[0]), name[1])
+    assert found == value
+    assert type(found) is type(value)
+
+
+@pytest.mark.parametrize(
+    ("override", "said"),
+    [
+        ("mode.bound=x", "mode.bound must be an integer >= 0, got 'x'"),
+        ("mode.bound=-1", "mode.bound must be an integer >= 0, got -1"),
+        ("run.seed=true", "run.seed must be an integer >= 0, got true"),
+        ("run.steps=1.5", "run.steps must be an integer >= 1, got 1.5"),
+        ("optimizer.rate=nan", "optimizer.rate must be a number > 0, got nan"),
+        ("optimizer.beta1=1", "optimizer.beta1 must be a number >= 0 and < 1, got 1"),
+        ("model.hidden=[8, 0]", "model.hidden must be a list of integers >= 1, got [8, 0]"),
+        ("log.enabled=yes", "log.enabled must be true or false, got 'yes'"),
+        ("log.flush_every_s=0.1", "log.flush_every_s must be a number >= 0.5, got 0.1"),
+        ("mode.kind=sspp", "unknown mode 'sspp'; choose from: asp, bsp, ssp"),
+        ("run.share=x", "unknown run.share 'x'; choose from: auto, equal, shared"),
+        ("mode.bond=3", "unknown key 'mode.bond'; did you mean mode.bound"),
+        ("moed.bound=3", "unknown table 'moed'; did you mean mode or model"),
+        ("mode.limit_s=5", "mode.limit_s must be > mode.warn_s (10), got 5"),
+        ("data.source=idx", "data.path must be given for data.source 'idx'"),
+        ("straggler.delay=[]", "straggler.delay must be a number or a list of at least one"),
+        ("straggler.slow_steps=200", "straggler.slow_steps must be <= straggler.period_steps"),
+        ("device.kind=cuda", "training on a GPU is not available in this version"),
+        ("run.share=shared", "run.share 'shared' needs mode.kind ssp or asp"),
+        ("mode.bound=3", "mode.bound must be left out unless mode.kind is ssp, got 3"),
+        ("bound=3", "'bound=3' must have the form table.key=value"),
+        ("mode.bound", "'mode.bound' must have the form table.key=value"),
+        ("mode.bound=1\nx=2", "mode.bound must be an integer"),
+    ],
+)
+def test_mistake_names_the_setting_and_what_is_allowed(override: str, said: str) -> None:
+    """One line, parameter first."""
+    assert said in message(override)
+
+
+def test_unknown_key_lists_all_when_none_is_near() -> None:
+    """Far from everything, all valid keys are named."""
+    assert "choose from: compensation, factor" in message("staleness.zzz=1")
+
+
+def test_bound_is_three_in_ssp_and_refused_elsewhere() -> None:
+    """Only ssp has a bound."""
+    assert Mode(kind="ssp").bound == 3
+    assert Mode(kind="ssp", bound=0).bound == 0
+    assert "lets any rank lead" in message("mode.kind=asp", "mode.bound=3")
+    assert load(None, ["mode.kind=asp", "mode.bound=none"]).mode.bound is None
+
+
+def test_at_most_one_length() -> None:
+    """Passes and steps exclude each other."""
+    assert "give at most one" in message("run.steps=10", "run.data_passes=2")
+
+
+def test_override_drops_what_it_makes_pointless_in_the_file(tmp_path: Path) -> None:
+    """A file's data_passes gives way to steps; asp has no use for its bound."""
+    path = tmp_path / "run.toml"
+    path.write_text('run.data_passes = 2\nmode = {kind = "ssp", bound = 5}\n')
+    assert load(path).mode.bound == 5
+    assert load(path, ["run.steps=7"]).run.data_passes is None
+    assert load(path, ["mode.kind=asp"]).mode.bound is None
+    assert load(path, ["mode.kind=ssp"]).mode.bound == 5
+    assert "mode.bound must be left out" in message("mode.kind=asp", "mode.bound=5", path=path)
+
+
+def test_changed_replaces_values_by_dotted_name() -> None:
+    """The way of the Python function."""
+    config = changed(Config(), {"run.steps": 10, "mode.kind": "ssp", "model.hidden": [8]})
+    assert (config.run.steps, config.run.data_passes) == (10, None)
+    assert (config.mode.bound, config.model.hidden) == (3, (8,))
+    with pytest.raises(UserError, match=r"unknown key 'mode\.bond'"):
+        changed(Config(), {"mode.bond": 3})
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("[mode\n", "is not valid TOML"),
+        ("mode = 3\n", "mode must be a table, got 3"),
+        ("[modes]\n", "unknown table 'modes'; did you mean mode"),
+        ("[mode]\nbond = 1\n", "unknown key 'mode.bond'; did you mean mode.bound"),
+        ("[run]\nname = [1]\n", "run.name must be a string, got [1]"),
+    ],
+)
+def test_mistake_in_a_file_is_one_line(tmp_path: Path, text: str, said: str) -> None:
+    """Mistakes in files read as those in overrides."""
+    path = tmp_path / "run.toml"
+    path.write_text(text)
+    assert said in message(path=path)
+
+
+def test_missing_file_is_named(tmp_path: Path) -> None:
+    """No traceback for a file that is not there."""
+    missing = tmp_path / "none.toml"
+    assert message(path=missing) == f"cannot read run file {missing}: no such file or directory"
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        [],
+        ["mode.kind=ssp", "run.steps=10", "optimizer.clip=1e-3"],
+        ['data.train_x="quote \\" back \\\\ tab \\t del \\u007f ü"', "straggler.delay=[1, 2.5]"],
+        ["straggler.ranks=[0, 3]", "log.enabled=false", "optimizer.rate=1e20"],
+    ],
+)
+def test_written_configuration_reads_back_equal(tmp_path: Path, overrides: list[str]) -> None:
+    """What run.toml holds is what was run."""
+    config = load(None, overrides)
+    path = tmp_path / "run.toml"
+    path.write_text(to_toml(config), encoding="utf-8")
+    assert load(path) == config
+
+
+def test_facts_about_the_environment_are_written_and_ignored(tmp_path: Path) -> None:
+    """A written run file can be run again."""
+    path = tmp_path / "run.toml"
+    path.write_text(to_toml(Config(), environment={"cpu": "x", "hosts": ["a", "b"], "ranks": 4}))
+    assert 'hosts = ["a", "b"]' in path.read_text()
+    assert load(path) == Config()
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "jobs").glob("*.toml")), ids=lambda p: p.name)
+def test_run_files_are_valid(path: Path) -> None:
+    """Those that come with the package."""
+    load(path)
+
+
+def test_every_setting_is_described() -> None:
+    """A sentence each, and the default passes its own check."""
+    facts = list(settings())
+    assert len({fact.name for fact in facts}) == len(facts) > 50
+    assert all(fact.rule.help for fact in facts)
+
+
+NAMES = """
+import mpi4py
+mpi4py.rc.initialize = False
+import json
+from mpitrain import build
+from mpitrain.comm.reduction import REDUCTIONS
+from mpitrain.straggler import DRAWS
+print(json.dumps({
+    "model.kind": sorted(build.MODELS),
+    "optimizer.kind": sorted(build.OPTIMIZERS),
+    "data.source": sorted(build.SOURCES),
+    "mode.reduction": sorted(REDUCTIONS),
+    "straggler.kind": sorted([*DRAWS, "none"]),
+    "staleness.factor": sorted(build.FACTORS),
+    "staleness.compensation": sorted(build.COMPENSATIONS),
+}))
+"""
+
+
+def test_names_are_those_that_can_be_built() -> None:
+    """The choices of a setting and the objects behind them are the same."""
+    ended = subprocess.run(
+        [sys.executable, "-c", NAMES], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    choices = {fact.name: sorted(fact.rule.choices) for fact in settings()}
+    for name, built in json.loads(ended.stdout).items():
+        assert choices[name] == built, name
+
+
+def test_configuration_cannot_be_changed() -> None:
+    """It is a value."""
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        Config().run.seed = 1  # type: ignore[misc]
