@@ -171,7 +171,9 @@ def test_evaluations_say_the_steps_they_were_made_after(comm: MPI.Intracomm, mod
         told = [detail for _, kind, detail in log.events if kind == "evaluation"]
         steps = [detail["steps"] for detail in told]
         assert len(steps) >= 2
-        assert steps == sorted(set(steps))
+        # the others may be done when the last but one is made: it and the final one see the same
+        assert steps == sorted(steps)
+        assert len(set(steps)) >= len(steps) - 1
         assert steps[-1] == result.steps
         for detail in told:
             clock = detail["steps"] // world.size
