@@ -23,6 +23,7 @@ import numpy.typing as npt
 from h5py import h5s
 
 from mpitrain.storage.schema import EVENT_COLUMNS, SHARD_COLUMNS, Column, step_columns
+from mpitrain.storage.start import StartMarks
 
 Attribute = str | int | float | npt.NDArray[Any]
 
@@ -39,6 +40,7 @@ class LogFile:
         attributes: of the root group.
         shards: (S, 3), int64: start, stop, owner.
         per_shard: whether the version columns exist.
+        start: the arrays of ``/start``; None leaves them out, as in a first life.
 
     Raises:
         OSError: the file exists, or cannot be made or written.
@@ -53,11 +55,14 @@ class LogFile:
         shards: npt.NDArray[np.int64],
         *,
         per_shard: bool,
+        start: StartMarks | Mapping[str, npt.NDArray[np.int64]] | None = None,
     ) -> None:
         self._file = h5py.File(path, "x", libver="latest", locking="best-effort")
         for name, value in attributes.items():
             _set_attribute(self._file, name, value)
         self._file.create_dataset("shards", data=shards, dtype="<i8")
+        if start is not None:
+            _write_start(self._file, start)
         self._closed_mark = self._file.create_dataset("closed", data=np.int8(0))
         self._steps = _Table(self._file, "steps", step_columns(per_shard=per_shard), len(shards))
         self._events = _Table(self._file, "events", EVENT_COLUMNS, len(shards))
@@ -157,6 +162,13 @@ class _Table:
 def _write_scalar(dataset: h5py.Dataset, value: npt.NDArray[Any]) -> None:
     dataset.id.write(h5s.create(h5s.SCALAR), h5s.create(h5s.SCALAR), value)
     dataset.flush()
+
+
+def _write_start(file: h5py.File, start: StartMarks | Mapping[str, npt.NDArray[np.int64]]) -> None:
+    marks = start if isinstance(start, StartMarks) else StartMarks(**start)
+    group = file.create_group("start")
+    for name, numbers in marks.arrays().items():
+        group.create_dataset(name, data=numbers, dtype="<i8")
 
 
 def _set_attribute(file: h5py.File, name: str, value: Attribute) -> None:

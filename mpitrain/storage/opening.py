@@ -1,4 +1,4 @@
-"""Opening an HDF5 file for reading, whatever state its writer left it in.
+"""Opening a log for reading, whatever state its writer left it in.
 
 A writer marks a file in its first bytes as open for writing, and a killed one leaves the mark
 behind. Only a single-writer-multiple-reader (SWMR) reader may ignore it; any other file is opened
@@ -7,22 +7,25 @@ plainly, as only then does HDF5 notice that the end is missing.
 HDF5 gives an SWMR reader 100 attempts at each piece of metadata whose checksum does not fit, and
 doubles the pause after each, which on a damaged file means for ever. The number of attempts has a
 setter in HDF5 but not in h5py, so it is called through ``ctypes``.
+
+Only regular files in the newest format are opened: each piece of its metadata has a checksum, so
+that HDF5 finds damage before it acts on it. All that HDF5 and h5py raise becomes one error.
 """
 
 from __future__ import annotations
 
 import ctypes
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import h5py
-import numpy.typing as npt
-from h5py import h5d, h5f, h5p
+from h5py import h5f, h5p
 
 from mpitrain.core.errors import LogError
 
+_SIGNATURE = b"\x89HDF\r\n\x1a\n\x03"
 _READ_ATTEMPTS = 26  # pauses of 1, 2, 4, ... ns: 0.07 s in all
 
 
@@ -38,24 +41,40 @@ def opened(path: Path) -> Iterator[h5py.File]:
     Collective: no.
     """
     try:
-        is_plain = not _is_marked_open(path)
-        with h5py.File(path, "r", locking=False) if is_plain else _open_swmr(path) as file:
+        with _open_swmr(path) if is_marked_open(path) else _open_plainly(path) as file:
             yield file
-    except (OSError, RuntimeError, KeyError, ValueError, TypeError) as error:
-        reason = " ".join(str(error).split())  # HDF5 writes over several lines
+    except LogError:
+        raise
+    except (OSError, RuntimeError, LookupError, ValueError, TypeError, AttributeError,
+            ArithmeticError, MemoryError) as error:  # fmt: skip
+        reason = " ".join(str(error).split()) or type(error).__name__  # HDF5 writes several lines
         message = f"{path}: cannot be read: {reason}"
         raise LogError(message) from error
 
 
-def _is_marked_open(path: Path) -> bool:
+def is_marked_open(path: Path) -> bool:
     """Tell whether a writer has the file open or was killed over it.
 
+    Raises:
+        OSError: the file is not there, or is no regular HDF5 file in the newest format.
+
+    Collective: no.
     Source: HDF5 file format specification 3.0, II.A, superblock version 3: signature, version,
     two sizes, then the consistency flags, whose bit 0 is the mark.
     """
+    if not stat.S_ISREG(path.lstat().st_mode):
+        message = "it is no regular file"
+        raise OSError(message)
     with path.open("rb") as file:
         start = file.read(12)
-    return start[:9] == b"\x89HDF\r\n\x1a\n\x03" and bool(start[11] & 1)
+    if start[:9] != _SIGNATURE or len(start) < 12:
+        message = "it does not begin as an HDF5 file of version 3 does"
+        raise OSError(message)
+    return bool(start[11] & 1)
+
+
+def _open_plainly(path: Path) -> h5py.File:
+    return h5py.File(path, "r", locking=False)
 
 
 def _open_swmr(path: Path) -> h5py.File:
@@ -68,30 +87,3 @@ def _open_swmr(path: Path) -> h5py.File:
         message = "HDF5 refused to limit the attempts at reading"
         raise OSError(message)
     return h5py.File(h5f.open(bytes(path), h5f.ACC_RDONLY | h5f.ACC_SWMR_READ, access))
-
-
-def read_rows(file: h5py.File, name: str, num_rows: int) -> npt.NDArray[Any]:
-    """Return the first ``num_rows`` rows of a dataset.
-
-    An SWMR reader gets zeros for what lies beyond the end of a truncated file; this looks first.
-
-    Raises:
-        OSError: some of the rows are beyond the end of the file.
-
-    Collective: no.
-    """
-    dataset = file[name]
-    ends = [0]
-
-    def note_end(chunk: h5d.StoreInfo) -> None:
-        if chunk.chunk_offset[0] < num_rows:
-            ends.append(chunk.byte_offset + chunk.size)
-
-    if dataset.chunks is not None:
-        dataset.id.chunk_iter(note_end)
-    size = Path(file.filename).stat().st_size
-    if max(ends) > size:
-        message = f"/{name} reaches to byte {max(ends)}, the file ends at {size}"
-        raise OSError(message)
-    rows: npt.NDArray[Any] = dataset[:num_rows]
-    return rows

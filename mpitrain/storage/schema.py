@@ -5,6 +5,8 @@ A log file has this shape::
     /            attributes of the run and of the rank (numbers, fixed-length strings, arrays)
     /shards      (S, 3) int64: start, stop and owner of each shard of the flat parameter vector
     /closed      scalar int8: 1 when the writer closed the file with every update of this rank in it
+    /start/      where the life went on from (:mod:`mpitrain.storage.start`), int64: clocks (P,),
+                 cut (P of the life before,), ticket_holes (H,); absent in schema 1
     /steps/      a dataset per name in STEP_COLUMNS, (rows,) or (rows, S); scalar int64 num_rows
     /events/     a dataset per name in EVENT_COLUMNS, (rows,); scalar int64 num_rows
 
@@ -20,7 +22,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-SCHEMA = 1
+SCHEMA = 2
 """Version of everything in this module; a reader refuses files with a larger one."""
 
 

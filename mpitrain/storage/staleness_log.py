@@ -26,6 +26,7 @@ from mpitrain.core.errors import ClosedError, LogError
 from mpitrain.storage.log_file import Attribute, LogFile
 from mpitrain.storage.run_directory import json_line
 from mpitrain.storage.schema import EVENT_COLUMNS, SCHEMA, SHARD_COLUMNS, STEP_COLUMNS, row_checks
+from mpitrain.storage.start import StartMarks
 
 Versions = npt.NDArray[np.int64]
 
@@ -43,6 +44,8 @@ class LogWriter:
         shards: (S, 3), int64: start, stop, owner.
         per_shard: whether to keep the versions of each shard (needed for replay and most checks).
         flush_every_s: rows reach the file at least this often, in seconds, > 0.
+        start: the arrays of ``/start``, when the life goes on from a checkpoint; their numbers
+            (``START_NUMBERS``) are among ``attributes``.
         block_rows: rows that are held in memory, twice.
 
     Raises:
@@ -59,12 +62,13 @@ class LogWriter:
         shards: npt.NDArray[np.int64],
         per_shard: bool,
         flush_every_s: float,
+        start: StartMarks | Mapping[str, Versions] | None = None,
         block_rows: int = 4096,
     ) -> None:
         self.path = Path(path)
         try:
             attributes = {"schema": SCHEMA, **attributes}
-            self._file = LogFile(self.path, attributes, shards, per_shard=per_shard)
+            self._file = LogFile(self.path, attributes, shards, per_shard=per_shard, start=start)
         except OSError as error:
             raise self._log_error(error, "make") from error
         num_shards = len(shards) if per_shard else 0

@@ -108,7 +108,7 @@ DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
     ),
     "newer": (
         lambda path: edit(path, lambda file: file.attrs.update(schema=99)),
-        "schema is 99, this version reads up to 1",
+        "schema is 99, this version reads up to 2",
     ),
     "no-column": (
         lambda path: edit(path, lambda file: file.pop("steps/loss")),
