@@ -4,6 +4,7 @@ Importing this package starts nothing: no MPI, no HDF5, no GPU. The public names
 when they are first used.
 
     mpitrain.train(model, data, ...)   train on all ranks of the communicator
+    mpitrain.resume(directory, ...)    go on with a run from a checkpoint
     mpitrain.open_log(directory)       read the staleness log of a run
     mpitrain.load(path, overrides)     read a configuration, a mpitrain.Config
 """
@@ -15,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from mpitrain.config import Config, load
-    from mpitrain.core.errors import MpitrainError, UserError
-    from mpitrain.entry import train
+    from mpitrain.core.errors import MpitrainError, StoppedError, UserError
+    from mpitrain.entry import resume, train
     from mpitrain.result import Result
     from mpitrain.storage.reading import open_log
 
@@ -26,10 +27,12 @@ __all__ = [
     "Config",
     "MpitrainError",
     "Result",
+    "StoppedError",
     "UserError",
     "__version__",
     "load",
     "open_log",
+    "resume",
     "train",
 ]
 
@@ -37,9 +40,11 @@ _HOMES = {
     "Config": "mpitrain.config",
     "MpitrainError": "mpitrain.core.errors",
     "Result": "mpitrain.result",
+    "StoppedError": "mpitrain.core.errors",
     "UserError": "mpitrain.core.errors",
     "load": "mpitrain.config",
     "open_log": "mpitrain.storage.reading",
+    "resume": "mpitrain.entry",
     "train": "mpitrain.entry",
 }
 

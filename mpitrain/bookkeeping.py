@@ -6,7 +6,6 @@ import itertools
 import json
 import os
 import time
-import uuid
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -15,19 +14,20 @@ from typing import Any
 from mpitrain import environment
 from mpitrain.build import Plan
 from mpitrain.comm.world import World
-from mpitrain.config import changed, to_toml
+from mpitrain.config import Config, changed, to_toml
 from mpitrain.core.errors import LogError, MpitrainError, UserError
+from mpitrain.storage.durable import write_bytes
 from mpitrain.storage.joint_view import write_joint_view
 from mpitrain.storage.null_log import NullLog
 from mpitrain.storage.run_directory import RunDirectory
 from mpitrain.storage.staleness_log import LogWriter
+from mpitrain.storage.start import StartMarks
 
-LIFE = 0
 PARTS = ("run.toml", "status.json", "result.json", "log", "checkpoints")
 
 
-def make_directory(plan: Plan, world: World) -> tuple[RunDirectory, str]:
-    """Make a new run directory with run.toml and status.json; return it and the run's id.
+def make_directory(plan: Plan, world: World) -> RunDirectory:
+    """Make a new run directory with run.toml and status.json.
 
     Raises:
         UserError: it holds a run already, or cannot be written.
@@ -36,8 +36,6 @@ def make_directory(plan: Plan, world: World) -> tuple[RunDirectory, str]:
     """
     config = plan.config
     name = config.run.directory or _free_name(config.run.name)
-    facts = {**environment.facts(), "hosts": world.hosts, "data_sha256": plan.source.digest}
-    facts["mpi_library"] = world.library
     places = {"run.directory": str(Path(name).absolute())}
     log_root = None
     if config.log.directory is not None:
@@ -48,14 +46,42 @@ def make_directory(plan: Plan, world: World) -> tuple[RunDirectory, str]:
     try:
         _refuse_used(directory, name)
         directory.root.mkdir(parents=True, exist_ok=True)
-        directory.run_toml.write_text(to_toml(config, environment=facts), encoding="utf-8")
+        _write_run_file(directory, plan, config, world)
         directory.write_status(status("running"))
     except UserError:
         raise
     except (OSError, ValueError) as error:  # ValueError: no name for a file
         message = f"run.directory {name!r} cannot be written: {error}"
         raise UserError(message) from error
-    return directory, uuid.uuid4().hex
+    return directory
+
+
+def reopen_directory(directory: RunDirectory, plan: Plan, world: World) -> None:
+    """Make a run directory ready for its next life; what earlier lives left is kept.
+
+    Raises:
+        UserError: it cannot be written.
+
+    Collective: no; rank 0 alone calls it.
+    """
+    life = plan.start.life
+    try:
+        kept = directory.root / f"run-before-life-{life:03d}.toml"
+        write_bytes(kept, directory.run_toml.read_bytes())
+        if directory.result.exists():
+            directory.result.replace(directory.root / f"result-before-life-{life:03d}.json")
+        _write_run_file(directory, plan, plan.config, world)
+        directory.write_status(status("running", life=life))
+    except OSError as error:
+        message = f"{directory.root} cannot be written: {error}"
+        raise UserError(message) from error
+
+
+def _write_run_file(directory: RunDirectory, plan: Plan, config: Config, world: World) -> None:
+    facts = {**environment.facts(), "hosts": world.hosts, "data_sha256": plan.source.digest}
+    facts["mpi_library"] = world.library
+    text = to_toml(config, environment=facts)
+    write_bytes(directory.run_toml, text.encode())
 
 
 def _refuse_used(directory: RunDirectory, name: str) -> None:
@@ -79,22 +105,22 @@ def _free_name(name: str) -> str:
     raise AssertionError  # the count has no end
 
 
-def write_failure(directory: RunDirectory, reason: str) -> None:
+def write_failure(directory: RunDirectory, life: int, reason: str) -> None:
     """Say in status.json that the run failed, unless another rank has said why already.
 
     A directory that cannot be written does not hide the failure itself.
     """
     with suppress(OSError, MpitrainError):
         found = directory.read_status() or {}
-        if found.get("status") != "failed":
-            directory.write_status(status("failed", reason=reason))
+        if found.get("status") != "failed" or found.get("life") != life:
+            directory.write_status(status("failed", life=life, reason=reason))
 
 
-def status(state: str, *, reason: str = "") -> dict[str, Any]:
+def status(state: str, *, life: int = 0, reason: str = "") -> dict[str, Any]:
     """Return what status.json holds when the run is in ``state``."""
     return {
         "status": state,
-        "life": LIFE,
+        "life": life,
         "pid": os.getpid(),
         "time": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
         "reason": reason,
@@ -120,7 +146,7 @@ def open_log(
     log = plan.config.log
     if not log.enabled:
         return NullLog()
-    path = directory.log_path(LIFE, world.rank)
+    path = directory.log_path(plan.start.life, world.rank)
     key = "run.directory" if log.directory is None else "log.directory"
     if path.exists():
         message = f"{key}: {path} is the log of another run; give another directory"
@@ -135,20 +161,23 @@ def open_log(
 def _write_log(
     world: World, plan: Plan, directory: RunDirectory, attributes: Mapping[str, Any]
 ) -> LogWriter:
-    log, life = plan.config.log, directory.life_directory(LIFE)
-    life.mkdir(parents=True, exist_ok=True)
+    log, start = plan.config.log, plan.start
+    folder = directory.life_directory(start.life)
+    folder.mkdir(parents=True, exist_ok=True)
     if world.is_root:
         write_joint_view(
-            directory.joint_path(LIFE),
-            life.name,
+            directory.joint_path(start.life),
+            folder.name,
             world.size,
             plan.shards.count,
             per_shard=log.per_shard,
         )
+    position = start.position
     return LogWriter(
-        directory.log_path(LIFE, world.rank),
+        directory.log_path(start.life, world.rank),
         attributes=attributes,
         shards=plan.shards.table(),
+        start=StartMarks(position.clocks, start.cut, position.deal.holes),
         per_shard=log.per_shard,
         flush_every_s=log.flush_every_s,
     )
@@ -158,10 +187,16 @@ def log_attributes(world: World, plan: Plan) -> dict[str, str | int]:
     """Return what every log says of the run and of this rank."""
     config, layout = plan.config, plan.model.layout
     shapes = {name: list(s) for name, s in zip(layout.names, layout.shapes, strict=True)}
-    facts = environment.facts()
+    facts, start = environment.facts(), plan.start
     return {
-        "start_checkpoint": "none",
-        "start_checkpoint_sha256": "none",
+        "life": start.life,
+        "start_checkpoint": start.checkpoint,
+        "start_checkpoint_sha256": start.checkpoint_sha256,
+        "start_life": start.from_life,
+        "start_steps": start.position.steps,
+        "start_version": start.position.version,
+        "tickets_next": start.position.deal.next,
+        "tickets_drawn": start.position.drawn,
         "rank": world.rank,
         "size": world.size,
         "host": world.host,

@@ -20,6 +20,7 @@ from mpitrain.config import Config
 from mpitrain.consistency.rules import Bounded, Rule, Unbounded
 from mpitrain.core.batches import BatchOrder, num_tickets
 from mpitrain.core.errors import UserError
+from mpitrain.core.position import Position, Start
 from mpitrain.core.shards import Shards
 from mpitrain.data.digits import DigitsSource
 from mpitrain.data.hdf5 import Hdf5Source
@@ -105,6 +106,7 @@ class Plan:
         shards: cut of the flat parameter vector.
         order: samples of each ticket.
         initial: (n,), host, the parameters that training starts from.
+        start: where this life starts.
         work: how tickets are dealt out.
     """
 
@@ -114,11 +116,17 @@ class Plan:
     shards: Shards
     order: BatchOrder
     initial: npt.NDArray[Any]
+    start: Start
     work: Work
 
 
 def make_plan(
-    config: Config, size: int, *, model: Model | None = None, source: Source | None = None
+    config: Config,
+    size: int,
+    *,
+    model: Model | None = None,
+    source: Source | None = None,
+    start: Start | None = None,
 ) -> Plan:
     """Build everything that needs no other rank.
 
@@ -127,6 +135,7 @@ def make_plan(
         size: number of ranks.
         model: used instead of the configuration's.
         source: used instead of the configuration's.
+        start: where this life starts; ``initial`` is then zeros, to be read from the checkpoint.
 
     Raises:
         UserError: something in the configuration cannot be had.
@@ -137,14 +146,17 @@ def make_plan(
     num = model.layout.size
     count = config.mode.shards or min(size, MOST_SHARDS, max(num, 1))
     batch_size = config.data.batch_size
+    is_new = start is None
+    start = start or Start(life=0, position=Position.first(config.mode.kind, config.share, size))
     return Plan(
         config=config,
         model=model,
         source=source,
         shards=Shards(num, count, size),
         order=BatchOrder(config.run.seed, batch_size, source.num_samples, source.block),
-        initial=_initial_parameters(model, config.run.seed),
-        work=_make_work(config, num_tickets(source.num_samples, batch_size), size),
+        initial=_initial_parameters(model, config.run.seed, is_new=is_new),
+        start=start,
+        work=_make_work(config, num_tickets(source.num_samples, batch_size), start.position),
     )
 
 
@@ -172,12 +184,14 @@ class Exchange:
 
     Attributes:
         mode: the mode.
+        update: this rank's optimiser.
         window_mechanism: how shards are locked and added to; "none" without a window.
         progress_remedy: what lets others reach a busy rank, and what was measured.
         close: ends everything, in order; collective; a second call does nothing.
     """
 
     mode: Mode
+    update: Update
     window_mechanism: str
     progress_remedy: str
     close: Callable[[], None]
@@ -192,15 +206,24 @@ def open_exchange(world: World, plan: Plan, patience: Patience) -> Exchange:
     Collective: yes.
     """
     update = _make_update(plan, world.size)
+    update.age = int(plan.start.position.ages[world.rank])
     if plan.config.mode.kind == "bsp":
         return _open_synchronous(world, plan, update)
     return _open_windowed(world, plan, update, patience)
 
 
 def _open_synchronous(world: World, plan: Plan, update: Update) -> Exchange:
-    reduction = REDUCTIONS[plan.config.mode.reduction](world, update.gradient)
-    mode = Synchronous(update, reduction, plan.order, plan.work, world.rank, world.size)
-    return Exchange(mode=mode, window_mechanism="none", progress_remedy="none", close=mode.close)
+    reduction = REDUCTIONS[plan.config.mode.reduction](world, update.message)
+    assert isinstance(plan.work, EqualShare)
+    position = plan.start.position
+    mode = Synchronous(update, reduction, plan.order, plan.work, world.rank, position)
+    return Exchange(
+        mode=mode,
+        update=update,
+        window_mechanism="none",
+        progress_remedy="none",
+        close=mode.close,
+    )
 
 
 def _open_windowed(world: World, plan: Plan, update: Update, patience: Patience) -> Exchange:
@@ -217,6 +240,7 @@ def _open_windowed(world: World, plan: Plan, update: Update, patience: Patience)
         rule,
         plan.work,
         update,
+        plan.start.position,
         factor=FACTORS[config.staleness.factor],
         compensation=COMPENSATIONS[config.staleness.compensation],
         patience=patience,
@@ -228,17 +252,20 @@ def _open_windowed(world: World, plan: Plan, update: Update, patience: Patience)
 
     return Exchange(
         mode=mode,
+        update=update,
         window_mechanism=f"ticket lock, optimistic read, {findings.add_mechanism}",
         progress_remedy=findings.text(),
         close=close,
     )
 
 
-def _make_work(config: Config, tickets_per_pass: int, size: int) -> Work:
+def _make_work(config: Config, tickets_per_pass: int, start: Position) -> Work:
     steps = config.run.steps or math.ceil(
         round((config.run.data_passes or 0) * tickets_per_pass, 6)
     )
-    return EqualShare(steps, size) if config.share == "equal" else SharedWork(steps)
+    if config.share == "equal":
+        return EqualShare(steps, start.size, start.era_steps, start.deal)
+    return SharedWork(steps, start.era_steps, start.deal)
 
 
 def _make_update(plan: Plan, size: int) -> Update:
@@ -284,12 +311,14 @@ def _made(key: str, name: str, *arguments: Any) -> Any:
         raise UserError(message) from error
 
 
-def _initial_parameters(model: Model, seed: int) -> npt.NDArray[Any]:
-    """Return what ``model.init`` gives, checked against the model's own layout."""
+def _initial_parameters(model: Model, seed: int, *, is_new: bool) -> npt.NDArray[Any]:
+    """Return what ``model.init`` gives, checked against the model's own layout; else zeros."""
     layout = model.layout
     if layout.dtype.name not in ("float32", "float64"):
         message = f"a model's parameters must be float32 or float64, got {layout.dtype}"
         raise UserError(message)
+    if not is_new:
+        return np.zeros(layout.size, layout.dtype)
     initial = np.asarray(model.init(seed))
     if initial.shape != (layout.size,) or initial.dtype != layout.dtype:
         message = (

@@ -14,6 +14,7 @@ from typing import Any
 
 from mpitrain.config_setting import Fact, Table, check_names, describe, shown
 from mpitrain.config_tables import (
+    Checkpoint,
     Data,
     Device,
     Log,
@@ -28,6 +29,7 @@ from mpitrain.config_text import format_tables, parse_value, read_toml, split_ov
 from mpitrain.core.errors import UserError
 
 __all__ = [
+    "Checkpoint",
     "Config",
     "Data",
     "Device",
@@ -41,16 +43,18 @@ __all__ = [
     "changed",
     "from_mapping",
     "load",
+    "parsed",
     "settings",
     "to_mapping",
     "to_toml",
 ]
 
+ALTERNATIVES = (("run", "steps", "data_passes"), ("checkpoint", "every_steps", "every_s"))
 ENVIRONMENT = "environment"  # the table of a written run file that holds facts, not settings
 
 TABLES: dict[str, type[Table]] = {
     kind.table: kind
-    for kind in (Run, Data, Model, Optimizer, Mode, Staleness, Straggler, Log, Device)
+    for kind in (Run, Data, Model, Optimizer, Mode, Staleness, Straggler, Checkpoint, Log, Device)
 }
 
 
@@ -65,6 +69,7 @@ class Config:
     mode: Mode = dataclasses.field(default_factory=Mode)
     staleness: Staleness = dataclasses.field(default_factory=Staleness)
     straggler: Straggler = dataclasses.field(default_factory=Straggler)
+    checkpoint: Checkpoint = dataclasses.field(default_factory=Checkpoint)
     log: Log = dataclasses.field(default_factory=Log)
     device: Device = dataclasses.field(default_factory=Device)
 
@@ -101,14 +106,15 @@ def load(path: str | Path | None = None, overrides: Sequence[str] = ()) -> Confi
     """
     tables = {} if path is None else read_toml(path)
     _check(tables)
-    return from_mapping(_merged(tables, dict(map(_parsed, overrides))))
+    return from_mapping(_merged(tables, dict(map(parsed, overrides))))
 
 
 def changed(config: Config, overrides: Mapping[str, Any]) -> Config:
     """Return a configuration with some values replaced.
 
-    run.steps replaces run.data_passes and the other way round; a mode.kind that knows no bound
-    drops mode.bound. Only what ``overrides`` itself holds must agree.
+    run.steps replaces run.data_passes and the other way round, as do checkpoint.every_s and
+    checkpoint.every_steps; a mode.kind that knows no bound drops mode.bound. Only what
+    ``overrides`` itself holds must agree.
 
     Args:
         config: not changed.
@@ -158,7 +164,12 @@ def settings() -> Iterator[Fact]:
         yield from describe(table)
 
 
-def _parsed(text: str) -> tuple[str, Any]:
+def parsed(text: str) -> tuple[str, Any]:
+    """Return dotted name and value of a ``table.key=value`` word.
+
+    Raises:
+        UserError: there is no such key, or it is no such word.
+    """
     name, value = split_override(text)
     fact = _find(name)
     parsed = parse_value(value)
@@ -177,9 +188,10 @@ def _merged(
     tables: Mapping[str, Mapping[str, Any]], overrides: Mapping[str, Any]
 ) -> dict[str, dict[str, Any]]:
     merged = {name: dict(values) for name, values in tables.items()}
-    for kept, dropped in (("data_passes", "steps"), ("steps", "data_passes")):
-        if f"run.{kept}" in overrides:
-            merged.get("run", {}).pop(dropped, None)
+    for table, *pair in ALTERNATIVES:
+        for kept, dropped in (pair, pair[::-1]):
+            if f"{table}.{kept}" in overrides:
+                merged.get(table, {}).pop(dropped, None)
     if overrides.get("mode.kind", "ssp") != "ssp":
         merged.get("mode", {}).pop("bound", None)
     for name, value in overrides.items():

@@ -7,9 +7,12 @@ from typing import ClassVar
 
 from mpitrain.config_setting import NONE, Table, setting
 from mpitrain.core.errors import UserError
+from mpitrain.stop import STOP_SIGNALS
 
 DEFAULT_DATA_PASSES = 5.0
 DEFAULT_BOUND = 3
+DEFAULT_CHECKPOINT_S = 600.0
+ON_ERROR = ("continue", "stop")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -44,6 +47,21 @@ class Run(Table):
     )
     progress_every_s: float = setting(
         2.0, "time between two lines of progress", unit="seconds", above=0
+    )
+    limit_s: float | None = setting(
+        None, "a life this long stops with a checkpoint, to be resumed", unit="seconds", above=0
+    )
+    stop_before_limit_s: float | None = setting(
+        None,
+        "stop with a checkpoint this long before Slurm's time limit; ignored without Slurm",
+        unit="seconds",
+        least=0,
+    )
+    stop_signal: str = setting(
+        "USR1", "signal that stops the run with a checkpoint", choices=STOP_SIGNALS
+    )
+    init_from: str | None = setting(
+        None, "start from the parameters of this run directory's or folder's newest checkpoint"
     )
 
     def __post_init__(self) -> None:
@@ -259,6 +277,51 @@ class Straggler(Table):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class Checkpoint(Table):
+    """What a run can be resumed from."""
+
+    table: ClassVar[str] = "checkpoint"
+
+    enabled: bool = setting(
+        True, "whether checkpoints are written: at the start, at times, when stopped, at the end"
+    )
+    every_steps: int | None = setting(
+        None, "time between two checkpoints, in steps", unit="steps of all ranks", least=1
+    )
+    every_s: float | None = setting(
+        None,
+        f"time between two checkpoints; {DEFAULT_CHECKPOINT_S:g} when neither this nor "
+        "every_steps is given",
+        unit="seconds",
+        above=0,
+    )
+    keep: int = setting(2, "the newest checkpoints that are kept", least=1)
+    keep_best: int = setting(
+        0,
+        "the best checkpoints that are kept besides; each is evaluated on the test samples",
+        least=0,
+    )
+    best: str = setting("largest", "which metric is the best one", choices=("largest", "smallest"))
+    on_error: str = setting(
+        "stop",
+        "what a checkpoint that cannot be written does: stop the run, or go on without it",
+        choices=ON_ERROR,
+    )
+
+    def __post_init__(self) -> None:
+        """Check, and fill in the default time."""
+        super().__post_init__()
+        if self.every_steps is not None and self.every_s is not None:
+            msg = (
+                f"checkpoint.every_steps is {self.every_steps} and checkpoint.every_s is "
+                f"{self.every_s:g}; give at most one of them"
+            )
+            raise UserError(msg)
+        if self.every_steps is None and self.every_s is None:
+            object.__setattr__(self, "every_s", DEFAULT_CHECKPOINT_S)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Log(Table):
     """The staleness log."""
 
@@ -268,6 +331,11 @@ class Log(Table):
     per_shard: bool = setting(True, "whether versions are logged per shard; replay needs them")
     flush_every_s: float = setting(
         2.0, "time between two writes to disk", unit="seconds", least=0.5
+    )
+    on_error: str = setting(
+        "stop",
+        "what a log that cannot be written does: stop the run, or go on without it",
+        choices=ON_ERROR,
     )
     directory: str | None = setting(
         None, "folder of the logs, for example on node-local storage; none puts them in the run's"

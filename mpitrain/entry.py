@@ -5,16 +5,25 @@ MPI starts here and nowhere earlier: mpi4py starts it on import, after the envir
 
 from __future__ import annotations
 
+import faulthandler
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mpitrain.core.console import tell
-from mpitrain.core.errors import FAILED, USER_MISTAKE, MpitrainError, UserError
+from mpitrain.core.errors import (
+    FAILED,
+    STOPPED,
+    USER_MISTAKE,
+    MpitrainError,
+    StoppedError,
+    UserError,
+)
 from mpitrain.launch_environment import rank_defaults
+from mpitrain.stop import COMMAND_LINE, EARLY_SIGNALS, Stop
 
 if TYPE_CHECKING:
     from mpi4py import MPI
@@ -33,20 +42,49 @@ def train_command(run_file: str | None, overrides: Sequence[str]) -> int:
 
     Collective: yes.
     """
+
+    def run(world: World) -> Result:
+        from mpitrain.config import load
+        from mpitrain.session import run_training
+
+        config = world.from_root(lambda: load(run_file, overrides))
+        return run_training(world, config, stop=COMMAND_LINE)
+
+    return _command(run)
+
+
+def resume_command(directory: str, overrides: Sequence[str], checkpoint: str | None) -> int:
+    """Go on with a run from its newest checkpoint, or from the one given; see ``train_command``.
+
+    Collective: yes.
+    """
+
+    def run(world: World) -> Result:
+        from mpitrain.session import resume_training
+
+        root = Path(directory)
+        return resume_training(world, root, overrides, checkpoint=checkpoint, stop=COMMAND_LINE)
+
+    return _command(run)
+
+
+def _command(run: Callable[[World], Result]) -> int:
+    """Run a command on all ranks, tell how it ended, and return the exit code."""
+    COMMAND_LINE.listen(EARLY_SIGNALS)
+    faulthandler.enable()  # where a rank was when it crashed
     world = _open_world()
     from mpitrain.comm.world import all_stop_when_one_fails  # after MPI started
-    from mpitrain.config import load
-    from mpitrain.session import run_training
 
     try:
         with all_stop_when_one_fails(world):
-            config = world.from_root(lambda: load(run_file, overrides))
-            result = run_training(world, config)
+            result = run(world)
     except MpitrainError as error:  # the same on every rank
+        is_stop = isinstance(error, StoppedError)
         if world.is_root:
-            tell(f"mpitrain: error: {' '.join(str(error).split())}\n")
+            kind = "" if is_stop else "error: "
+            tell(f"mpitrain: {kind}{' '.join(str(error).split())}\n")
         world.close()
-        return USER_MISTAKE if isinstance(error, UserError) else FAILED
+        return STOPPED if is_stop else USER_MISTAKE if isinstance(error, UserError) else FAILED
     if world.is_root:
         with suppress(OSError, ValueError, AttributeError):  # it is in result.json too
             sys.stdout.write(result.json_line() + "\n")
@@ -77,17 +115,77 @@ def train(
 
     Raises:
         UserError: on every rank, when the input of any is wrong.
+        StoppedError: on every rank, when a signal or a limit stopped the run; ``resume`` goes on.
 
     Collective: yes.
     """
+
+    def run(world: World, stop: Stop) -> Result:
+        from mpitrain.session import run_training
+
+        resolved = world.agree(lambda: _resolved(config, overrides))
+        return run_training(world, resolved, model=model, source=data, stop=stop)
+
+    return _call(run, comm)
+
+
+def resume(
+    directory: str | Path,
+    model: Model | None = None,
+    data: Source | None = None,
+    *,
+    checkpoint: str | None = None,
+    comm: MPI.Intracomm | None = None,
+    **overrides: Any,  # values of configuration keys
+) -> Result:
+    """Go on with a run from a checkpoint, on the same or another number of ranks.
+
+    Args:
+        directory: the run directory.
+        model: the run's model, where it was given to ``train``.
+        data: the run's data, where they were given to ``train``.
+        checkpoint: its name; default: the newest.
+        comm: an mpi4py communicator; default: all ranks.
+        **overrides: configuration values by dotted key.
+
+    Returns:
+        what came out, the same on every rank.
+
+    Raises:
+        UserError: on every rank, when there is nothing to go on from, or it does not fit.
+        StoppedError: on every rank, when a signal or a limit stopped the run.
+
+    Collective: yes.
+    """
+
+    def run(world: World, stop: Stop) -> Result:
+        from mpitrain.session import resume_training
+
+        return resume_training(
+            world,
+            Path(directory),
+            overrides,
+            checkpoint=checkpoint,
+            model=model,
+            source=data,
+            stop=stop,
+        )
+
+    return _call(run, comm)
+
+
+def _call(run: Callable[[World, Stop], Result], comm: MPI.Intracomm | None) -> Result:
+    """Run on all ranks of ``comm``, listening to the stop signal meanwhile."""
     world = _open_world(comm)
     from mpitrain.comm.world import all_stop_when_one_fails  # after MPI started
-    from mpitrain.session import run_training
 
-    with all_stop_when_one_fails(world):
-        resolved = world.agree(lambda: _resolved(config, overrides))
-        result = run_training(world, resolved, model=model, source=data)
-        world.close()
+    stop = Stop()
+    try:
+        with all_stop_when_one_fails(world):
+            result = run(world, stop)
+            world.close()
+    finally:
+        stop.restore()
     return result
 
 

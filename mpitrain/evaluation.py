@@ -51,9 +51,16 @@ class Evaluator:
         Collective: no.
         """
         self.mode.snapshot_into(self.parameters, self.versions)
+        return self.means_of(self._views)
+
+    def means_of(self, parameters: Mapping[str, Any]) -> dict[str, float]:
+        """Return the means for other ``parameters``, by name; see ``evaluate``.
+
+        Collective: no.
+        """
         sums: dict[str, float] = {}
         for batch in self.source.test_slices(self.model.layout.dtype):
-            for name, value in self.model.evaluate(self._views, batch).items():
+            for name, value in self.model.evaluate(parameters, batch).items():
                 sums[name] = sums.get(name, 0.0) + value
         return {name: float(value) / self.source.num_test for name, value in sums.items()}
 
@@ -62,19 +69,20 @@ class RegularEvaluation:
     """Evaluates on this rank whenever all ranks together did another ``every_steps`` steps."""
 
     def __init__(
-        self, evaluator: Evaluator, every_steps: int, total_steps: int, tell: Tell
+        self, evaluator: Evaluator, every_steps: int, first_step: int, total_steps: int, tell: Tell
     ) -> None:
         """Evaluate by ``evaluator``.
 
         Args:
             evaluator: what to call.
             every_steps: steps of all ranks between evaluations, > 0.
+            first_step: steps done before this life.
             total_steps: of the run; the evaluation at the end is not this one's business.
             tell: takes the outcome: steps, metrics and versions.
         """
         self._evaluator = evaluator
         self._every_steps = every_steps
-        self._next = every_steps
+        self._next = (first_step // every_steps + 1) * every_steps
         self._total_steps = total_steps
         self._tell = tell
 

@@ -21,11 +21,14 @@ class Progress:
     rank's too.
     """
 
-    def __init__(self, mode: Mode, total_steps: int, batch_size: int, every_s: float) -> None:
+    def __init__(
+        self, mode: Mode, first_step: int, total_steps: int, batch_size: int, every_s: float
+    ) -> None:
         """Show the progress of ``mode``.
 
         Args:
             mode: knows the steps done.
+            first_step: steps done before this life.
             total_steps: of all ranks together.
             batch_size: samples per step, for samples/s.
             every_s: seconds between two lines.
@@ -35,9 +38,9 @@ class Progress:
         self._batch_size = batch_size
         self._every_s = every_s
         self._shown_s = 0.0
-        self._shown_steps = 0
+        self._shown_steps = first_step
         self._loss = 0.0
-        self._display = _display(total_steps)
+        self._display = _display(first_step, total_steps)
 
     def after_step(self, record: StepRecord, totals: Totals) -> None:
         """Show a line or move the bar when it is time."""
@@ -111,10 +114,12 @@ class Lines:
 class Bar:
     """A tqdm bar as wide as the terminal the launcher saw."""
 
-    def __init__(self, total_steps: int, columns: int | None) -> None:
+    def __init__(self, first_step: int, total_steps: int, columns: int | None) -> None:
         from tqdm import tqdm  # optional
 
-        self._bar = tqdm(total=total_steps, unit="step", file=sys.stderr, ncols=columns)
+        self._bar = tqdm(
+            initial=first_step, total=total_steps, unit="step", file=sys.stderr, ncols=columns
+        )
 
     def show(self, steps: int, facts: Mapping[str, str]) -> None:
         """Move the bar."""
@@ -130,12 +135,12 @@ class Bar:
         self._bar.close()
 
 
-def _display(total_steps: int) -> Display:
+def _display(first_step: int, total_steps: int) -> Display:
     told = os.environ.get(TERMINAL_VARIABLE, "")
     if not told and not (sys.stderr and sys.stderr.isatty()):
         return Lines(total_steps)
     columns = told.partition("x")[0]
     try:
-        return Bar(total_steps, int(columns) if columns.isdigit() else None)
+        return Bar(first_step, total_steps, int(columns) if columns.isdigit() else None)
     except ImportError:  # the extra [progress] is not installed
         return Lines(total_steps)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
 
 from mpitrain.modes.record import StepRecord
 
@@ -12,7 +12,8 @@ from mpitrain.modes.record import StepRecord
 class Totals:
     """What one rank, or all ranks together, did.
 
-    Times in seconds, summed over steps; ``last_s`` and ``first_s`` on the common clock.
+    Times in seconds, summed over steps; ``last_s`` and ``first_s`` on the common clock of this
+    life, ``earlier_s`` the length of the lives before.
     """
 
     num_steps: int = 0
@@ -26,6 +27,7 @@ class Totals:
     lead_max: int = 0
     first_s: float = float("inf")
     last_s: float = float("-inf")
+    earlier_s: float = 0.0
 
     def add(self, record: StepRecord, ended_s: float) -> None:
         """Count one step that ended at ``ended_s`` on the common clock."""
@@ -43,8 +45,18 @@ class Totals:
 
     @property
     def seconds(self) -> float:
-        """Time from the first step's begin to the last step's end."""
-        return max(self.last_s - self.first_s, 0.0) if self.num_steps else 0.0
+        """Time from the first step's begin to the last step's end, over all lives."""
+        return self.earlier_s + max(self.last_s - self.first_s, 0.0)
+
+    def to_mapping(self) -> dict[str, float]:
+        """Return what the next life needs, by name; ``of_earlier`` takes it."""
+        values = {name: value for name, value in asdict(self).items() if name not in CLOCK_TIMES}
+        return values | {"earlier_s": self.seconds}
+
+    @classmethod
+    def of_earlier(cls, values: Mapping[str, float]) -> Totals:
+        """Return the totals of the lives before this one."""
+        return cls(**values)  # type: ignore[arg-type]
 
     @property
     def staleness_mean(self) -> float:
@@ -58,6 +70,7 @@ class Totals:
         return self.wait_s / busy_s if busy_s else 0.0
 
 
+CLOCK_TIMES = ("first_s", "last_s")
 EXTREMES = {"staleness_max": max, "lead_max": max, "first_s": min, "last_s": max}
 
 

@@ -1,5 +1,7 @@
 """The training loop, as the algorithm: start, read, compute, write, log; until no work is left.
 
+Between two steps all ranks may meet: for a checkpoint, to stop, and at the end.
+
 How a step exchanges is the mode's business (modes/), what is computed the model's (models/).
 """
 
@@ -13,42 +15,76 @@ import numpy as np
 import numpy.typing as npt
 
 from mpitrain.core.batch import Batch
+from mpitrain.core.phases import COMPUTE, READ, WAIT, WRITE
+from mpitrain.core.position import Position
 from mpitrain.modes.record import StepRecord
 from mpitrain.straggler import Injector
 from mpitrain.totals import Totals
 
 
 class Mode(Protocol):
-    """How one step of one rank exchanges with the others; see modes/."""
+    """How one step of one rank exchanges with the others; see modes/.
+
+    Attributes:
+        parameters: (n,), what the gradient is computed from.
+        gradient: (n,), the model writes here.
+        steps_done: steps of all ranks together since the start of the run.
+        clock: steps of this rank in this era.
+        wants_meeting: asked at every boundary and while waiting: call the others together?
+    """
 
     parameters: npt.NDArray[Any]
     gradient: npt.NDArray[Any]
     steps_done: int
+    clock: int
+    wants_meeting: Callable[[], bool]
+
+    @property
+    def calls(self) -> int:
+        """Calls for a meeting that this rank has seen."""
+
+    @property
+    def is_over(self) -> bool:
+        """Whether no rank has work left, as far as this rank has seen."""
 
     def put(self, parameters: npt.NDArray[Any]) -> None:
-        """Set the initial parameters. Collective: yes."""
+        """Set the parameters to start from. Collective: yes."""
 
     def start(self, record: StepRecord) -> bool:
-        """Wait until this rank may start; return whether there was work left."""
+        """Wait until this rank may start; return False where all ranks are to meet first."""
 
     def read(self, record: StepRecord) -> None:
         """Bring ``parameters`` up to date."""
 
-    def write(self, record: StepRecord) -> None:
-        """Apply the update that ``gradient`` causes."""
+    def write(self, record: StepRecord) -> bool:
+        """Apply the update that ``gradient`` causes; False where it is not finite: to be met."""
 
     def snapshot_into(self, out: npt.NDArray[Any], versions: npt.NDArray[np.int64]) -> None:
         """Copy the present parameters and their versions."""
 
-    def finish(self) -> None:
-        """Meet the others after the last step. Collective: yes."""
+    def position(self) -> Position:
+        """Return where all ranks stand while they are at rest."""
+
+    def go_on(self, calls: int) -> None:
+        """Go on after a meeting that answered this many calls."""
 
     def close(self) -> None:
         """Free what the mode holds. Collective: yes."""
 
 
+class Meeting(Protocol):
+    """What all ranks do together at a step boundary; see meeting.py."""
+
+    def hold(self, totals: Totals) -> bool:
+        """Meet; return whether the run is over. Collective: yes."""
+
+    def note_bad_step(self, record: StepRecord) -> None:
+        """Take note of a step whose loss or gradient is not finite."""
+
+
 ComputeGradient = Callable[[Batch], float]
 Load = Callable[[int], Batch]
+Note = Callable[[int, int], None]
 
 
 class Observer(Protocol):
@@ -64,11 +100,13 @@ def train_steps(
     compute_gradient: ComputeGradient,
     now: Callable[[], float],
     record: StepRecord,
+    meeting: Meeting,
     *,
+    note: Note = lambda _phase, _clock: None,
     injector: Injector | None = None,
     observers: tuple[Observer, ...] = (),
 ) -> Totals:
-    """Train until the mode has no work left for this rank.
+    """Train until no rank has work left.
 
     Args:
         mode: how to exchange.
@@ -77,6 +115,8 @@ def train_steps(
             from ``mode.parameters``.
         now: seconds since the run's common zero.
         record: reused for every step.
+        meeting: held whenever a rank has called for it, and at the end.
+        note: told phase and clock whenever a phase begins.
         injector: makes this rank late, for experiments.
         observers: called after every step, in order.
 
@@ -87,11 +127,16 @@ def train_steps(
     """
     totals = Totals()
     while True:
+        note(WAIT, mode.clock)
         record.began_s = now()
         if not mode.start(record):
-            return totals
+            if meeting.hold(totals):
+                return totals
+            continue
+        note(READ, record.clock)
         mode.read(record)
 
+        note(COMPUTE, record.clock)
         began_s = time.perf_counter()
         batch = load(record.ticket)
         record.num_samples = len(batch.y)
@@ -100,38 +145,11 @@ def train_steps(
             injector.delay(record.clock, time.perf_counter() - began_s)
         record.compute_s = time.perf_counter() - began_s
 
-        mode.write(record)
+        note(WRITE, record.clock)
+        if not mode.write(record):
+            compute_gradient(batch)  # it may have been summed over the ranks: whose was it?
+            meeting.note_bad_step(record)
+            continue
         totals.add(record, now())
         for observer in observers:
             observer.after_step(record, totals)
-
-
-class LogObserver:
-    """Appends every step to the staleness log."""
-
-    def __init__(self, append: Callable[..., None]) -> None:
-        self._append = append
-
-    def after_step(self, record: StepRecord, totals: Totals) -> None:
-        """Append the step's row."""
-        self._append(
-            record.clock,
-            record.ticket,
-            record.began_s,
-            record.wait_s,
-            record.read_s,
-            record.compute_s,
-            record.write_s,
-            record.lead,
-            record.staleness_mean,
-            record.staleness_max,
-            record.own_missing,
-            record.loss,
-            record.gradient_norm,
-            record.update_norm,
-            record.rate,
-            record.factor,
-            record.num_samples,
-            record.version_read,
-            record.version_written,
-        )

@@ -16,7 +16,7 @@ PACKAGE = ROOT / "mpitrain"
 # A module imports from its own room or from rooms above it in this list.
 LAYERS = [
     {"core"},
-    {"launch_environment", "environment", "mpiexec"},
+    {"launch_environment", "environment", "mpiexec", "stop"},
     {"config_setting"},
     {"config_text", "config_tables"},
     {"config"},
@@ -25,11 +25,14 @@ LAYERS = [
     {"modes"},
     {"straggler", "totals", "loader"},
     {"training"},
-    {"evaluation", "progress_line", "build", "bench"},
-    {"bookkeeping"},
+    {"evaluation", "progress_line", "build", "log_keeper"},
+    {"checkpoint_content"},
+    {"checkpointing", "resuming", "bench"},
+    {"meeting", "bookkeeping"},
     {"session"},
     {"entry", "launch"},
     {"__init__"},
+    {"command_line"},
     {"__main__"},
 ]
 LEVEL = {room: level for level, rooms in enumerate(LAYERS) for room in rooms}

@@ -9,6 +9,7 @@ they are flushed, as in a run, and the CPU time of these flushes is shared out o
 from __future__ import annotations
 
 import statistics
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -18,10 +19,10 @@ import numpy as np
 
 from mpitrain.core.batch import Batch
 from mpitrain.models.mlp import Mlp
+from mpitrain.log_keeper import LogKeeper
 from mpitrain.modes.record import StepRecord
 from mpitrain.storage.staleness_log import LogWriter
 from mpitrain.totals import Totals
-from mpitrain.training import LogObserver
 
 SEGMENT_STEPS = 500
 NUM_PAIRS = 100
@@ -94,7 +95,7 @@ def _measure_pairs(
     steps: _Steps, log: LogWriter
 ) -> tuple[list[tuple[tuple[float, float], tuple[float, float]]], list[float]]:
     """Return (with, without) of every pair and the CPU seconds of every flush."""
-    observer = LogObserver(log.append)
+    observer = LogKeeper(log, sys.exit, time.perf_counter)
     pairs, flushes_s = [], []
     logged_s = 0.0
     _segment(steps, None)
@@ -111,7 +112,7 @@ def _measure_pairs(
     return pairs, flushes_s
 
 
-def _segment(steps: _Steps, observer: LogObserver | None) -> tuple[float, float]:
+def _segment(steps: _Steps, observer: LogKeeper | None) -> tuple[float, float]:
     """Run one segment; return CPU and elapsed seconds per step."""
     totals = Totals()
     began = time.process_time(), time.perf_counter()

@@ -1,9 +1,11 @@
-"""The board on rank 0: one ticket counter and every rank's clock, in int64 words.
+"""The board on rank 0: a ticket counter, calls to meet and every rank's clock, in int64 words.
 
 A clock moves only after all its rank's updates are flushed, so whoever reads a clock c may rely
 on finding the updates of the steps before c. A rank that has no work left adds FINISHED to its
 clock: it leaves the minimum, and its number of steps stays readable. Every access is one atomic
 operation of the accumulate family; clocks never go back.
+
+Any rank may call for a meeting by adding to the calls. Everybody sees it at its next step boundary.
 """
 
 from __future__ import annotations
@@ -16,7 +18,9 @@ from mpitrain.comm.words import Words
 
 FINISHED = 1 << 62
 BOARD_RANK = 0
-TICKETS = 0  # displacement of the ticket counter; the clocks follow it
+TICKETS = 0  # displacement of the ticket counter; the calls and the clocks follow it
+CALLS = WORD_BYTES
+BOARD_HEAD = 2  # words before the clocks
 
 
 class Board:
@@ -26,6 +30,7 @@ class Board:
         clocks: (P,) int64, steps finished by each rank, as of the last ``refresh``.
         is_finished: (P,) bool, which ranks had no work left then.
         tickets_drawn: value of the ticket counter then; it may exceed the number of tickets.
+        calls: calls for a meeting until then.
         has_moved: whether the last ``refresh`` saw anything new.
     """
 
@@ -33,12 +38,32 @@ class Board:
         self.clocks = np.zeros(size, np.int64)
         self.is_finished = np.zeros(size, np.bool_)
         self.tickets_drawn = 0
+        self.calls = 0
         self.has_moved = False
         self._words = words
-        self._own = (1 + rank) * WORD_BYTES
-        self._seen = np.zeros(1 + size, np.int64)
-        self._before = np.zeros(1 + size, np.int64)
+        self._own = (BOARD_HEAD + rank) * WORD_BYTES
+        self._seen = np.zeros(BOARD_HEAD + size, np.int64)
+        self._before = np.zeros(BOARD_HEAD + size, np.int64)
         self._live = np.zeros(size, np.int64)
+
+    def set_out(self, clock: int, drawn: int) -> None:
+        """Begin at another place than 0; before anyone uses the board.
+
+        Args:
+            clock: of this rank.
+            drawn: tickets drawn before, to be given by one rank only, 0 by the others.
+
+        Collective: no.
+        """
+        self._words.fetch_and_add(BOARD_RANK, self._own, clock)
+        self._words.fetch_and_add(BOARD_RANK, TICKETS, drawn)
+
+    def call(self) -> None:
+        """Ask all ranks to meet at their next step boundary.
+
+        Collective: no.
+        """
+        self._words.fetch_and_add(BOARD_RANK, CALLS, 1)
 
     def draw_ticket(self) -> int:
         """Take the next number from the counter; each is given out once.
@@ -71,10 +96,11 @@ class Board:
         np.copyto(self._before, self._seen)
         self._words.fetch_many_into(BOARD_RANK, TICKETS, self._seen)
         self.has_moved = not np.array_equal(self._before, self._seen)
-        raw = self._seen[1:]
+        raw = self._seen[BOARD_HEAD:]
         np.greater_equal(raw, FINISHED, out=self.is_finished)
         np.bitwise_and(raw, FINISHED - 1, out=self.clocks)
         self.tickets_drawn = int(self._seen[0])
+        self.calls = int(self._seen[1])
         np.copyto(self._live, self.clocks)
         np.copyto(self._live, FINISHED, where=self.is_finished)
         return int(self._live.min())

@@ -99,7 +99,7 @@ class TreeReduction:
         receives = self._pending[: len(self._others)]
         late = [q for q, r in zip(self._others, receives, strict=True) if not r.Get_status()]
         world = self._world
-        names = ", ".join(f"rank {q} on {world.hosts[q]}" for q in sorted(late)) or "its messages"
+        names = ", ".join(map(world.named, sorted(late))) or "its messages"
         return f"rank {world.rank} waits for {names} in the reduction of gradients"
 
 

@@ -212,6 +212,19 @@ class ParameterWindow:
         self._lock.release(shard)
         return version + 1
 
+    def start_from(self, shard: int, values: npt.NDArray[Any], version: int) -> None:
+        """Set values and version of a shard before anyone uses it.
+
+        Args:
+            shard: a shard of this rank.
+            values: (length of the shard,), dtype of the window, host, unchanged.
+            version: >= 0.
+
+        Collective: no.
+        """
+        self.replace(shard, values)
+        self._put_mark(shard, version, version, 0)
+
     def add_in_section(self, shard: int, update: npt.NDArray[Any]) -> int:
         """Add ``update`` in a write section of its own; return the written version.
 
@@ -311,7 +324,8 @@ class ParameterWindow:
             return f"rank {rank} queues for shard {shard} of rank {owner}, whose lock changes hands"
         held_s = max(0.0, (time.time_ns() - int(self._mark[SINCE - VERSION])) / 1e9)
         return (
-            f"rank {rank} waits for rank {holder}, which holds shard {shard} of rank {owner} "
+            f"rank {rank} waits for {self._world.named(holder)}, "
+            f"which holds shard {shard} of rank {owner} "
             f"for {held_s:.1f} s"
         )
 

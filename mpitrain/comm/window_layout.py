@@ -1,6 +1,6 @@
 """Where everything lies in the window: pure arithmetic, the same on every rank.
 
-Rank 0's memory begins with the board (ticket counter and clocks). Then, on every rank, come the
+Rank 0's memory begins with the board (ticket counter, calls, clocks). Then, on every rank, come the
 shards it owns and last its probe shard, a scratch shard that only the start-up probe writes.
 A shard is a header of eight int64 words on a cache line of its own, then the values:
 
@@ -46,8 +46,8 @@ class WindowLayout:
 
     @property
     def board_words(self) -> int:
-        """Words of the board on rank 0: the ticket counter, then one clock per rank."""
-        return 1 + self.shards.num_ranks
+        """Words of the board on rank 0: ticket counter, calls, then one clock per rank."""
+        return 2 + self.shards.num_ranks
 
     @property
     def num_shards(self) -> int:

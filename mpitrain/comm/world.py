@@ -49,6 +49,7 @@ class World:
         host: name of this rank's host.
         hosts: name of every rank's host, by rank.
         patience: paces meetings; the trainer replaces it by the run file's.
+        last_seen: tells in a few words where a rank was last seen; the trainer replaces it.
     """
 
     def __init__(self, comm: MPI.Intracomm | None = None) -> None:
@@ -59,6 +60,7 @@ class World:
         comm = MPI.COMM_WORLD if comm is None else comm
         self.rank = comm.Get_rank()
         self.size = comm.Get_size()
+        self.last_seen: Callable[[int], str] = lambda _rank: ""
         self.patience = Patience(warn_s=START_UP_WARN_S, limit_s=START_UP_LIMIT_S, speak=self.speak)
         ours, request = comm.Idup()
         self.patience.wait_until(
@@ -134,7 +136,7 @@ class World:
             if token.Get_status():
                 return f"rank {self.rank} waits for other ranks, until {purpose}"
             late = (self.rank - 1) % self.size
-            return f"rank {self.rank} waits for rank {late} on {self.hosts[late]}, until {purpose}"
+            return f"rank {self.rank} waits for {self.named(late)}, until {purpose}"
 
         def speak(line: str) -> None:
             if not token.Get_status():  # only who sees the late rank speaks
@@ -220,6 +222,11 @@ class World:
                         f"but ranks 0 and {rank} have different ones"
                     )
                     raise agreed(UserError(message))
+
+    def named(self, rank: int) -> str:
+        """Return rank, host and, where it is known, what the rank was last seen doing."""
+        seen = self.last_seen(rank)
+        return f"rank {rank} on {self.hosts[rank]}" + (f" ({seen})" if seen else "")
 
     def speak(self, line: str) -> None:
         """Write one line for people; any rank may."""

@@ -7,6 +7,7 @@ from typing import TypeVar
 
 USER_MISTAKE = 2  # exit codes of the command line
 FAILED = 1
+STOPPED = 3
 
 
 class MpitrainError(Exception):
@@ -31,12 +32,35 @@ class StallError(MpitrainError):
     """A wait took longer than ``mode.limit_s``; names the rank that was waited for."""
 
 
+class StoppedError(MpitrainError):
+    """The run was asked to stop and did, with a checkpoint to go on from; every rank raises it.
+
+    Every update of every rank is in its log.
+
+    Attributes:
+        steps: steps of all ranks since the start of the run.
+        checkpoint: path of the checkpoint.
+    """
+
+    is_clean_end = True
+
+    def __init__(self, message: str, steps: int, checkpoint: str) -> None:
+        super().__init__(message)
+        self.is_agreed = True
+        self.steps = steps
+        self.checkpoint = checkpoint
+
+
 class ClosedError(MpitrainError):
     """Something was used after its ``close``."""
 
 
 class LogError(MpitrainError):
     """A log or run directory cannot be read; names the file."""
+
+
+class CheckpointError(UserError):
+    """A checkpoint cannot be written or used; one line that names the file."""
 
 
 def agreed(error: Error) -> Error:

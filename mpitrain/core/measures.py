@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from mpitrain.core.arrays import Array, module_of
@@ -23,6 +25,16 @@ def sum_of_squares(x: Array) -> float:
     block = _BLOCK if xp is np else max(len(x), 1)  # a device would wait for every block
     parts = (x[start : start + block] for start in range(0, len(x), block))
     return sum((float(xp.dot(part, part)) for part in parts), 0.0)
+
+
+def is_finite(norm: float, x: Array) -> bool:
+    """Tell whether all elements are finite; looks at them only where their norm is not.
+
+    Args:
+        norm: of ``x``, which may overflow where no element does.
+        x: (n,), host or device, unchanged.
+    """
+    return math.isfinite(norm) or bool(module_of(x).isfinite(x).all())
 
 
 def clip_factor(norm: float, limit: float | None) -> float:

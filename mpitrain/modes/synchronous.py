@@ -3,11 +3,16 @@
 Every rank computes the summed gradient of its part of the global batch. The sums are added over
 the ranks and divided by the number of samples of the whole batch; every rank then applies the
 same update to its own copy of the parameters, so the copies stay equal bit for bit.
+
+Two numbers travel with the gradient: how many ranks want to meet at the next step boundary, and how
+many had a loss that is not finite. So all ranks agree on both at no cost.
 """
 
 from __future__ import annotations
 
+import math
 import time
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -15,9 +20,10 @@ import numpy.typing as npt
 
 from mpitrain.comm.reduction import Reduction
 from mpitrain.core.batches import BatchOrder
+from mpitrain.core.position import Position
 from mpitrain.modes.record import StepRecord
-from mpitrain.modes.update import Update
-from mpitrain.modes.work import Work
+from mpitrain.modes.update import BAD, MEET, Update
+from mpitrain.modes.work import EqualShare
 
 
 class Synchronous:
@@ -27,37 +33,49 @@ class Synchronous:
         parameters: (n,), host, this rank's copy; changed by ``write``.
         gradient: (n,), host, the model writes here.
         steps_done: steps finished by all ranks together.
+        clock: steps finished by this rank in this era.
+        calls: meetings asked for through the window: there is none.
     """
+
+    calls = 0
 
     def __init__(
         self,
         update: Update,
         reduction: Reduction,
         order: BatchOrder,
-        work: Work,
+        work: EqualShare,
         rank: int,
-        size: int,
+        position: Position,
     ) -> None:
         """Train with ``update`` and ``reduction``.
 
         Args:
-            update: its ``gradient`` is the vector that ``reduction`` sums.
+            update: its ``message`` is the vector that ``reduction`` sums.
             reduction: sums gradients over the ranks.
             order: tells how many samples a ticket has.
             work: equal shares of the tickets of this run.
             rank: this rank.
-            size: number of ranks.
+            position: where the ranks start.
         """
         self.parameters = update.parameters
         self.gradient = update.gradient
-        self.steps_done = 0
+        self.steps_done = position.steps
+        self.clock = int(position.clocks[rank])
+        self.wants_meeting: Callable[[], bool] = lambda: False
         self._update = update
         self._reduction = reduction
         self._order = order
         self._work = work
         self._rank = rank
-        self._size = size
-        self._clock = 0
+        self._start = position
+        self._version = position.version
+        self._is_called = False
+
+    @property
+    def is_over(self) -> bool:
+        """Whether no rank has work left."""
+        return not self._work.is_left(self.clock, 0)
 
     def put(self, parameters: npt.NDArray[Any]) -> None:
         """Set the initial parameters; every rank gives the same.
@@ -67,14 +85,14 @@ class Synchronous:
         np.copyto(self.parameters, parameters)
 
     def start(self, record: StepRecord) -> bool:
-        """Begin the next step; return whether there was work left.
+        """Begin the next step; return False where all ranks are to meet first.
 
         Collective: no.
         """
-        if not self._work.is_left(self._clock, 0):
+        if self._is_called or self.is_over:
             return False
-        record.clock = self._clock
-        record.ticket = self._first_ticket() + self._rank
+        record.clock = self.clock
+        record.ticket = self._work.ticket(self.clock, self._rank)
         record.wait_s = 0.0
         return True
 
@@ -83,25 +101,49 @@ class Synchronous:
 
         Collective: no.
         """
-        record.version_read.fill(self._clock)
+        record.version_read.fill(self._version)
 
-    def write(self, record: StepRecord) -> None:
+    def write(self, record: StepRecord) -> bool:
         """Reduce the gradient over all ranks and apply the update.
+
+        Returns whether it was applied: False on all ranks, which are to meet then, when a loss or
+        the sum of the gradients is not finite.
 
         Collective: yes.
         """
         began_s = time.perf_counter()
+        update = self._update
+        update.signals[MEET] = self.wants_meeting()
+        update.signals[BAD] = not math.isfinite(record.loss)
         self._reduction.sum_in_place()
         reduced_s = time.perf_counter()
-        self._update.begin(record, self._batch_size(), self._first_ticket())
-        self._update.compute()
-        np.add(self.parameters, self._update.change, out=self.parameters)
-        record.update_norm = self._update.norm()
-        self._clock += 1
-        self.steps_done = self._clock * self._size
-        record.version_written.fill(self._clock)
+        first = self._work.ticket(self.clock, 0)
+        is_good = update.begin(record, self._batch_size(), first) and not update.signals[BAD]
+        self._is_called = not is_good or bool(update.signals[MEET])
+        if not is_good:
+            return False
+        update.compute()
+        np.add(self.parameters, update.change, out=self.parameters)
+        record.update_norm = update.norm()
+        self.clock += 1
+        self._version += 1
+        self.steps_done += self._work.size
+        record.version_written.fill(self._version)
         record.wait_s = reduced_s - began_s
         record.write_s = time.perf_counter() - reduced_s
+        return True
+
+    def position(self) -> Position:
+        """Return where all ranks stand; they are at rest.
+
+        Collective: no.
+        """
+        clocks = np.full(self._start.size, self.clock, np.int64)
+        return self._start.moved(clocks, self._version, 0)
+
+    def go_on(self, calls: int) -> None:
+        """Go on after a meeting. Collective: no."""
+        self._is_called = False
 
     def snapshot_into(self, out: npt.NDArray[Any], versions: npt.NDArray[np.int64]) -> None:
         """Copy the present parameters and their versions.
@@ -109,13 +151,7 @@ class Synchronous:
         Collective: no.
         """
         np.copyto(out, self.parameters)
-        versions.fill(self._clock)
-
-    def finish(self) -> None:
-        """Nothing is left behind when the last step is done.
-
-        Collective: yes.
-        """
+        versions.fill(self._version)
 
     def close(self) -> None:
         """Free the reduction; a second call does nothing.
@@ -124,10 +160,7 @@ class Synchronous:
         """
         self._reduction.close()
 
-    def _first_ticket(self) -> int:
-        return self._clock * self._size
-
     def _batch_size(self) -> int:
         """Return the number of samples in this clock's global batch."""
-        first = self._first_ticket()
-        return sum(self._order.num_samples_of(first + p) for p in range(self._size))
+        tickets = (self._work.ticket(self.clock, p) for p in range(self._work.size))
+        return sum(map(self._order.num_samples_of, tickets))

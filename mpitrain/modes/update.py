@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mpitrain.core.measures import clip_factor, sum_of_squares
+from mpitrain.core.measures import clip_factor, is_finite, sum_of_squares
 from mpitrain.core.shards import Shards
 from mpitrain.modes.record import StepRecord
 from mpitrain.optim.base import Optimizer
@@ -19,15 +19,21 @@ from mpitrain.optim.schedules import Schedule
 
 Vector = npt.NDArray[Any]
 
+NUM_SIGNALS = 2
+MEET, BAD = range(NUM_SIGNALS)  # places in ``signals``
+
 
 class Update:
     """Turns gradients into additive updates, whole or shard by shard; allocates nothing per step.
 
     Attributes:
         gradient: (n,), the model writes the summed gradient here; changed by ``begin``.
+        signals: (2,), beside the gradient: what ranks tell each other when gradients are reduced.
+        message: (n + 2,), gradient and signals in one.
         parameters: (n,), what the gradient is computed from.
         change: (n,), what is to be added to the parameters.
         state: the optimiser's vectors, each (n,).
+        age: updates that the optimiser's state had seen when the clock was 0.
     """
 
     def __init__(
@@ -51,9 +57,12 @@ class Update:
             scale: multiplies every update, for example 1 / P.
         """
         size = shards.size
-        self.gradient = np.zeros(size, dtype)
+        self.message = np.zeros(size + NUM_SIGNALS, dtype)
+        self.gradient = self.message[:size]
+        self.signals = self.message[size:]
         self.parameters = np.zeros(size, dtype)
         self.change = np.zeros(size, dtype)
+        self.age = 0
         self.state: dict[str, Vector] = optimizer.init(size, dtype, np)
         self._optimizer = optimizer
         self._schedule = schedule
@@ -69,8 +78,10 @@ class Update:
             {name: vector[part] for name, vector in self.state.items()} for part in slices
         ]
 
-    def begin(self, record: StepRecord, num_samples: int, step: int) -> None:
+    def begin(self, record: StepRecord, num_samples: int, step: int) -> bool:
         """Make the summed gradient a clipped mean and look up the rate.
+
+        Returns whether all of it is finite; what is not must not be applied.
 
         Args:
             record: its clock is used; gradient_norm (before clipping) and rate are filled in.
@@ -82,7 +93,8 @@ class Update:
         factor = clip_factor(record.gradient_norm, self._clip) / num_samples
         np.multiply(self.gradient, factor, out=self.gradient)
         self._step_size = record.rate * self._scale
-        self._clock = record.clock
+        self._clock = self.age + record.clock
+        return is_finite(record.gradient_norm, self.gradient)
 
     def compute(self) -> None:
         """Run the optimiser on the whole vector: ``change`` is ready but for the factor."""

@@ -15,11 +15,16 @@ every rank with clock <= c - s - 1 (Ho et al. 2013). What is not guaranteed: tha
 one read are of one moment, nor which newer updates are in them. That is the staleness; it is
 known exactly afterwards, because the write section shows the version it applies to.
 
+Any rank may call a meeting; everybody comes at its next step boundary, those that wait for the
+bound and those that have no work left included. A ticket is drawn only behind the boundary, so
+that at a meeting every ticket drawn is a step done.
+
 Ranks walk the shards from different starting points, so that they queue less.
 """
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from typing import Any
@@ -34,6 +39,7 @@ from mpitrain.comm.world import World
 from mpitrain.consistency.rules import Rule
 from mpitrain.consistency.staleness import Staleness
 from mpitrain.core.errors import MpitrainError, agreed
+from mpitrain.core.position import Position
 from mpitrain.modes.record import StepRecord
 from mpitrain.modes.update import Update
 from mpitrain.modes.work import Work
@@ -47,6 +53,8 @@ class Windowed:
         parameters: (n,), host, what this rank read last.
         gradient: (n,), host, the model writes here.
         steps_done: steps finished by all ranks together, as of the last start.
+        clock: steps finished by this rank in this era.
+        wants_meeting: asked at every boundary and while waiting; cheap.
     """
 
     def __init__(
@@ -56,6 +64,7 @@ class Windowed:
         rule: Rule,
         work: Work,
         update: Update,
+        position: Position,
         *,
         factor: Callable[[int], float],
         compensation: Compensation | None,
@@ -69,6 +78,7 @@ class Windowed:
             rule: who may start when.
             work: tickets of this run.
             update: this rank's optimiser.
+            position: where the ranks start.
             factor: of the staleness of a shard; multiplies the update.
             compensation: changes a shard's gradient in its write section: called with
                 (gradient, parameters read, present parameters, staleness); None changes nothing.
@@ -76,7 +86,13 @@ class Windowed:
         """
         self.parameters = update.parameters
         self.gradient = update.gradient
-        self.steps_done = 0
+        self.steps_done = position.steps
+        self.clock = int(position.clocks[world.rank])
+        self.wants_meeting: Callable[[], bool] = lambda: False
+        self._start = position
+        self._is_finished = False
+        self._has_called = False
+        self._calls_met = 0
         self._world = world
         self._window = window
         self._board = Board(window.words, world.rank, world.size)
@@ -94,21 +110,31 @@ class Windowed:
         longest = max(window.shards.length(shard) for shard in range(count))
         needs_present = compensation is not None
         self._present = np.zeros(longest if needs_present else 0, update.gradient.dtype)
-        self._clock = 0
         self._slowest = 0
 
+    @property
+    def is_over(self) -> bool:
+        """Whether no rank has work left, as of the last look."""
+        return bool(self._board.is_finished.all())
+
+    @property
+    def calls(self) -> int:
+        """Meetings asked for, as of the last look."""
+        return self._board.calls
+
     def put(self, parameters: npt.NDArray[Any]) -> None:
-        """Set the initial parameters, as version 0; every rank gives the same.
+        """Set the parameters to start from; every rank gives the same.
 
         Collective: yes.
         """
-        shards = self._window.shards
-        for shard in shards.owned_by(self._world.rank):
-            self._window.replace(shard, parameters[shards.slice(shard)])
-        self._world.meet("the initial parameters are in the window")
+        shards, start, rank = self._window.shards, self._start, self._world.rank
+        for shard in shards.owned_by(rank):
+            self._window.start_from(shard, parameters[shards.slice(shard)], start.version)
+        self._board.set_out(self.clock, start.drawn if self._world.is_root else 0)
+        self._world.meet("the parameters to start from are in the window")
 
     def start(self, record: StepRecord) -> bool:
-        """Wait until this rank may start its next step; return whether there was work left.
+        """Wait until this rank may start its next step; False where all ranks are to meet first.
 
         Raises:
             StallError: a slower rank did not move within the patience's limit.
@@ -116,14 +142,16 @@ class Windowed:
         Collective: no.
         """
         began_s = time.perf_counter()
-        self._patience.wait_until(self._may_start_or_is_done, self._describe_slowest)
+        self._patience.wait_until(self._may_go_on, self._describe_slowest, self._has_moved)
         record.wait_s = time.perf_counter() - began_s
-        record.clock = self._clock
-        record.lead = self._clock - self._slowest
-        ticket = self._take_ticket()
-        self.steps_done = int(self._board.clocks.sum())
-        if ticket is None:
+        self.steps_done = self._start.era_steps + int(self._board.clocks.sum())
+        if self._is_called or self.is_over:
             return False
+        ticket = self._take_ticket()
+        if ticket is None:
+            return self.start(record)  # wait for the others
+        record.clock = self.clock
+        record.lead = self.clock - self._slowest
         record.ticket = ticket
         return True
 
@@ -136,13 +164,17 @@ class Windowed:
         self._read_into(self._update.parameters_of, record.version_read)
         record.read_s = time.perf_counter() - began_s
 
-    def write(self, record: StepRecord) -> None:
+    def write(self, record: StepRecord) -> bool:
         """Apply this step's update to every shard and advance the clock.
+
+        Returns whether it was applied: not when the loss or the gradient is not finite.
 
         Collective: no.
         """
         began_s = time.perf_counter()
-        self._update.begin(record, record.num_samples, record.ticket)
+        is_good = self._update.begin(record, record.num_samples, record.ticket)
+        if not (is_good and math.isfinite(record.loss)):
+            return False
         if self._compensation is None:  # nothing depends on the present values: keep sections short
             self._update.compute()
         for shard in self._walk:
@@ -151,7 +183,7 @@ class Windowed:
             self._window.add(shard, self._update.change_of[shard])
             record.version_written[shard] = self._window.end_write(shard, version)
         self._board.advance()
-        self._clock += 1
+        self.clock += 1
         self.steps_done += 1  # more may have been done by others meanwhile
         staleness = self._staleness
         record.staleness_mean = staleness.mean
@@ -160,6 +192,7 @@ class Windowed:
         record.factor = float(staleness.weights @ self._factors)
         record.update_norm = self._update.norm()
         record.write_s = time.perf_counter() - began_s
+        return True
 
     def snapshot_into(self, out: npt.NDArray[Any], versions: npt.NDArray[np.int64]) -> None:
         """Copy the present parameters and their versions.
@@ -167,33 +200,42 @@ class Windowed:
         Collective: no.
         """
         self._board.refresh()
-        self.steps_done = int(self._board.clocks.sum())  # all of these are in what is read next
+        # all of these are in what is read next
+        self.steps_done = self._start.era_steps + int(self._board.clocks.sum())
         shards = self._window.shards
         self._read_into([out[shards.slice(k)] for k in range(shards.count)], versions)
 
-    def finish(self) -> None:
-        """Wait for the others and check that every update is there, on every shard.
-
-        Patience starts anew whenever any rank finishes a step: a slow rank may have many to do.
+    def position(self) -> Position:
+        """Return where all ranks stand; they are at rest.
 
         Raises:
-            StallError: a rank that still has work did not move within the patience's limit.
-            MpitrainError: a shard's version is not the sum of the clocks.
+            MpitrainError: a shard's version is not the number of updates since the start.
 
-        Collective: yes.
+        Collective: no; every rank gets the same.
         """
-        self._patience.wait_until(
-            self._is_everyone_done, self._describe_slowest, lambda: self._board.has_moved
-        )
-        self.steps_done = int(self._board.clocks.sum())
+        self._board.refresh()
+        start, clocks = self._start, self._board.clocks
+        wanted = start.version + int(clocks.sum() - start.clocks.sum())
         for shard in range(self._window.shards.count):
             version = self._window.version(shard)
-            if version != self.steps_done:
+            if version != wanted:
                 message = (
-                    f"shard {shard} has version {version} after {self.steps_done} steps: "
+                    f"shard {shard} has version {version} after {wanted} updates: "
                     "updates were lost or doubled; this is a bug or a broken MPI"
                 )
                 raise agreed(MpitrainError(message))
+        return start.moved(clocks, wanted, self._work.num_taken(self._board.tickets_drawn))
+
+    def go_on(self, calls: int) -> None:
+        """Go on after a meeting.
+
+        Args:
+            calls: those that the meeting answered.
+
+        Collective: no.
+        """
+        self._calls_met = calls
+        self._has_called = False
 
     def close(self) -> None:
         """Close the window; a second call does nothing.
@@ -202,29 +244,38 @@ class Windowed:
         """
         self._window.close()
 
-    def _may_start_or_is_done(self) -> bool:
-        self._slowest = self._board.refresh()
-        is_left = self._work.is_left(self._clock, self._board.tickets_drawn)
-        return not is_left or self._rule.may_start(self._clock, self._slowest)
+    @property
+    def _is_called(self) -> bool:
+        return self._board.calls > self._calls_met
 
-    def _is_everyone_done(self) -> bool:
+    def _may_go_on(self) -> bool:
+        """Look at the board; tell whether there is something to do but wait."""
         self._slowest = self._board.refresh()
-        return bool(self._board.is_finished.all())
+        if not self._has_called and self.wants_meeting():
+            self._board.call()
+            self._has_called = True
+        if self._is_called or self._is_finished:
+            return self._is_called or self.is_over
+        is_left = self._work.is_left(self.clock, self._board.tickets_drawn)
+        return not is_left or self._rule.may_start(self.clock, self._slowest)
+
+    def _has_moved(self) -> bool:
+        """Tell whether patience starts anew: for a rank that only waits for the others' end."""
+        return self._is_finished and self._board.has_moved
 
     def _take_ticket(self) -> int | None:
         ticket = None
-        if self._work.is_left(self._clock, self._board.tickets_drawn):
-            ticket = self._work.take(self._clock, self._world.rank, self._board.draw_ticket)
+        if self._work.is_left(self.clock, self._board.tickets_drawn):
+            ticket = self._work.take(self.clock, self._world.rank, self._board.draw_ticket)
         if ticket is None:
             self._board.finish()
+            self._is_finished = True
         return ticket
 
     def _describe_slowest(self) -> str:
         world = self._world
-        names = ", ".join(f"rank {p} on {world.hosts[p]}" for p in self._board.slowest_ranks())
-        return (
-            f"rank {world.rank} waits at clock {self._clock} for {names} at clock {self._slowest}"
-        )
+        names = ", ".join(world.named(p) for p in self._board.slowest_ranks().tolist())
+        return f"rank {world.rank} waits at clock {self.clock} for {names} at clock {self._slowest}"
 
     def _read_into(self, parts: list[npt.NDArray[Any]], versions: npt.NDArray[np.int64]) -> None:
         for shard in self._walk:

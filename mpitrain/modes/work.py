@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
+
+from mpitrain.core.tickets import Deal
 
 
 class Work(Protocol):
@@ -12,11 +14,11 @@ class Work(Protocol):
 
     @property
     def num_tickets(self) -> int:
-        """Tickets asked for."""
+        """Tickets asked for, since the start of the run."""
 
     @property
     def total_steps(self) -> int:
-        """Steps of all ranks together."""
+        """Steps of all ranks together, since the start of the run."""
 
     def is_left(self, clock: int, num_drawn: int) -> bool:
         """Tell whether a rank at ``clock`` may hope for work.
@@ -35,28 +37,35 @@ class Work(Protocol):
             draw: takes the next number from the shared counter.
         """
 
+    def num_taken(self, num_drawn: int) -> int:
+        """Return how many of the numbers drawn from the shared counter stand for tickets."""
+
 
 @dataclass(frozen=True)
 class EqualShare:
-    """Rank p takes ticket ``clock * size + p``; a last round is completed.
+    """Rank p takes ticket ``clock * size + p`` of the deal; a last round is completed.
 
     Attributes:
         num_tickets: tickets asked for.
         size: number of ranks.
+        before: tickets taken before clocks were 0.
+        deal: tickets that were left then.
     """
 
     num_tickets: int
     size: int
+    before: int = 0
+    deal: Deal = field(default_factory=Deal)
 
     @property
     def num_rounds(self) -> int:
         """Steps of each rank."""
-        return -(-self.num_tickets // self.size)
+        return max(0, -(-(self.num_tickets - self.before) // self.size))
 
     @property
     def total_steps(self) -> int:
         """Steps of all ranks together, rounded up to whole rounds."""
-        return self.num_rounds * self.size
+        return self.before + self.num_rounds * self.size
 
     def is_left(self, clock: int, num_drawn: int) -> bool:
         """Tell whether this rank has rounds left."""
@@ -64,29 +73,45 @@ class EqualShare:
 
     def take(self, clock: int, rank: int, draw: Callable[[], int]) -> int | None:
         """Return this rank's ticket of the round."""
-        return clock * self.size + rank
+        return self.ticket(clock, rank)
+
+    def ticket(self, clock: int, rank: int) -> int:
+        """Return the ticket of ``rank`` at ``clock``."""
+        return self.deal.ticket(clock * self.size + rank)
+
+    def num_taken(self, num_drawn: int) -> int:
+        """Nothing is drawn."""
+        return 0
 
 
 @dataclass(frozen=True)
 class SharedWork:
-    """Tickets 0 .. num_tickets - 1 are drawn from one counter, so a fast rank does more.
+    """The tickets of the deal are drawn from one counter, so a fast rank does more.
 
     Attributes:
         num_tickets: tickets asked for.
+        before: tickets taken before the counter was 0.
+        deal: tickets that were left then.
     """
 
     num_tickets: int
+    before: int = 0
+    deal: Deal = field(default_factory=Deal)
 
     @property
     def total_steps(self) -> int:
         """Steps of all ranks together."""
-        return self.num_tickets
+        return max(self.num_tickets, self.before)
 
     def is_left(self, clock: int, num_drawn: int) -> bool:
         """Tell whether the counter still has tickets."""
-        return num_drawn < self.num_tickets
+        return num_drawn < self.num_tickets - self.before
 
     def take(self, clock: int, rank: int, draw: Callable[[], int]) -> int | None:
         """Draw a ticket; another rank may have drawn the last one just before."""
-        ticket = draw()
-        return ticket if ticket < self.num_tickets else None
+        index = draw()
+        return self.deal.ticket(index) if index < self.num_tickets - self.before else None
+
+    def num_taken(self, num_drawn: int) -> int:
+        """Return what was drawn, without the numbers beyond the last ticket."""
+        return min(num_drawn, max(0, self.num_tickets - self.before))

@@ -12,6 +12,7 @@ from mpi4py import MPI
 from mpitrain.comm.window import ParameterWindow
 from mpitrain.comm.world import World
 from mpitrain.consistency.rules import Bounded
+from mpitrain.core.position import Position
 from mpitrain.core.shards import Shards
 from mpitrain.modes.record import StepRecord
 from mpitrain.modes.update import Update
@@ -49,6 +50,7 @@ def test_compensation_and_factor_see_present_values_and_staleness(comm: MPI.Intr
         Bounded(3),
         SharedWork(STEPS),
         update,
+        Position.first("ssp", "shared", world.size),
         factor=lambda tau: 2.0,
         compensation=compensation,
         patience=world.patience,
@@ -59,10 +61,11 @@ def test_compensation_and_factor_see_present_values_and_staleness(comm: MPI.Intr
         mode.read(record)
         mode.gradient[:] = 8
         record.num_samples = 8
-        mode.write(record)
+        assert mode.write(record)
         assert record.factor == 2.0
         assert record.update_norm == pytest.approx(2 * 40**0.5)
-    mode.finish()
+    world.meet("all have finished")
+    assert mode.position().steps == STEPS
     assert all(moved == 2 * tau for moved, tau in seen)
     everyone = [pair for part in world.gather_obj(seen) for pair in part]
     assert len(everyone) == 3 * STEPS

@@ -2,8 +2,10 @@ from __future__ import annotations
 
 import itertools
 
+import numpy as np
 import pytest
 
+from mpitrain.core.tickets import Deal
 from mpitrain.modes.work import EqualShare, SharedWork
 
 
@@ -35,3 +37,17 @@ def test_shared_work_ends_with_the_tickets() -> None:
     assert work.is_left(99, 2)
     assert not work.is_left(0, 3)
     assert work.total_steps == 3
+
+
+def test_work_goes_on_where_other_ranks_left_it() -> None:
+    """Of 13 tickets 5 are taken: 3 ranks take the 8 that are left, and complete the round."""
+    deal = Deal(6, np.array([3]))
+    work = EqualShare(13, 3, before=5, deal=deal)
+    taken = [work.ticket(clock, rank) for clock in range(work.num_rounds) for rank in range(3)]
+    assert taken == [3, 6, 7, 8, 9, 10, 11, 12, 13]
+    assert work.total_steps == 14
+    shared = SharedWork(13, before=5, deal=deal)
+    counter = itertools.count()
+    assert [shared.take(0, 0, lambda: next(counter)) for _ in range(9)] == [*taken[:8], None]
+    assert shared.num_taken(9) == 8
+    assert not shared.is_left(0, 8)

@@ -1,0 +1,200 @@
+"""What is in the files of a checkpoint, and the way back from them.
+
+``state.h5`` holds the parameters, the position of all ranks and the totals of all steps so far;
+``rank-00000.h5`` and so on each rank's optimiser state. In synchronous training all ranks have the
+same optimiser state: rank 0's file holds it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from mpitrain.core.errors import CheckpointError
+from mpitrain.core.layout import Layout
+from mpitrain.core.position import SCALARS, Position
+from mpitrain.storage.checkpoint_file import CheckpointFile
+from mpitrain.storage.checkpoints import Checkpoint
+from mpitrain.totals import Totals
+
+Arrays = dict[str, npt.NDArray[Any]]
+Attributes = dict[str, str | int | float]
+
+SCHEMA = 1
+STATE = "state.h5"
+MOST_BYTES = 64 << 20  # of an array that is read before its size is known to be right
+PARAMETERS, OPTIMIZER = "parameters", "optimizer"
+
+
+def rank_file(rank: int) -> str:
+    """Return the name of one rank's file."""
+    return f"rank-{rank:05d}.h5"
+
+
+def state_attributes(position: Position, totals: Totals, run_id: str, life: int) -> Attributes:
+    """Return the attributes of ``state.h5``."""
+    return {
+        "schema": SCHEMA,
+        "run_id": run_id,
+        "life": life,
+        "steps": position.steps,
+        **position.scalars(),
+        "totals": json.dumps(totals.to_mapping()),
+    }
+
+
+def state_arrays(
+    layout: Layout, parameters: npt.NDArray[Any], position: Position, num_shards: int
+) -> tuple[Arrays, dict[str, int]]:
+    """Return the arrays of ``state.h5`` by name, and the offset of each parameter.
+
+    Args:
+        layout: of the parameters.
+        parameters: (n,), host; the arrays are views into it.
+        position: at the cut.
+        num_shards: S; all have the version of the position.
+    """
+    named = {f"{PARAMETERS}/{name}": view for name, view in layout.views(parameters).items()}
+    offsets = dict(zip(named, layout.offsets, strict=True))
+    versions = np.full(num_shards, position.version, np.int64)
+    return {**named, "versions": versions, **position.arrays()}, offsets
+
+
+def rank_attributes(position: Position, rank: int) -> Attributes:
+    """Return the attributes of one rank's file."""
+    clock, age = int(position.clocks[rank]), int(position.ages[rank])
+    return {"schema": SCHEMA, "rank": rank, "clock": clock, "age": age, "steps": position.steps}
+
+
+def rank_arrays(state: Mapping[str, npt.NDArray[Any]]) -> Arrays:
+    """Return the arrays of one rank's file by name."""
+    return {f"{OPTIMIZER}/{name}": vector for name, vector in state.items()}
+
+
+def read_position(checkpoint: Checkpoint) -> tuple[Position, Totals, str]:
+    """Return where the run stood, what it had done and its id.
+
+    Raises:
+        CheckpointError: the file does not hold that.
+    """
+    path = checkpoint.path / STATE
+    with CheckpointFile(path, checkpoint.files.get(STATE)) as file:
+        try:
+            arrays = {
+                name: file.read(name, most_bytes=MOST_BYTES).astype(np.int64, casting="safe")
+                for name in ("clocks", "ages", "ticket_holes")
+            }
+            scalars = {name: file.attributes[name] for name in (*SCALARS, "next_ticket")}
+            position = Position.of(scalars, arrays)
+            totals = Totals.of_earlier(json.loads(str(file.attributes["totals"])))
+            run_id = str(file.attributes["run_id"])
+            _check_position(position, checkpoint)
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
+            if isinstance(error, CheckpointError):
+                raise
+            reason = " ".join(str(error).split())
+            message = f"{path}: is no state of a run: {type(error).__name__} {reason}"
+            raise CheckpointError(message) from error
+    return position, totals, run_id
+
+
+def read_parameters_into(checkpoint: Checkpoint, layout: Layout, out: npt.NDArray[Any]) -> None:
+    """Read the flat parameter vector.
+
+    Args:
+        checkpoint: a complete one.
+        layout: what the model expects; every parameter must be there in this shape and dtype.
+        out: (n,), overwritten.
+
+    Raises:
+        CheckpointError: a parameter is missing, too many, or of another shape or dtype; names it.
+    """
+    with CheckpointFile(checkpoint.path / STATE, checkpoint.files.get(STATE)) as file:
+        stored = {key for key in file.keys if key.startswith(f"{PARAMETERS}/")}
+        expected = {f"{PARAMETERS}/{name}": view for name, view in layout.views(out).items()}
+        _check_names(file.path, stored, set(expected), "parameter", PARAMETERS)
+        for key, view in expected.items():
+            file.read_into(key, view)
+
+
+def read_optimizer_into(
+    checkpoint: Checkpoint,
+    old: Position,
+    new: Position,
+    rank: int,
+    state: Mapping[str, npt.NDArray[Any]],
+) -> None:
+    """Read a rank's optimiser state: its own, or what a change of ranks makes of the old ones.
+
+    In synchronous training every rank gets the one state that all had. With windows, a rank gets
+    its own where the ranks are the same; else each gets the mean over the old ranks, so that the
+    momentum of all together is kept.
+
+    Args:
+        checkpoint: a complete one.
+        old: position as read from it.
+        new: position that this life starts from.
+        rank: of this rank.
+        state: vectors by name, (n,) each, overwritten.
+
+    Raises:
+        CheckpointError: a vector is missing or of another shape or dtype.
+    """
+    own = [rank] if new is old else list(range(old.size))
+    sources = [0] if old.mode == "bsp" else own
+    for number, source in enumerate(sources):
+        _add_state(checkpoint, source, state, is_first=number == 0)
+    for vector in state.values():
+        np.divide(vector, len(sources), out=vector)
+
+
+def _add_state(
+    checkpoint: Checkpoint, rank: int, state: Mapping[str, npt.NDArray[Any]], *, is_first: bool
+) -> None:
+    name = rank_file(rank)
+    with CheckpointFile(checkpoint.path / name, checkpoint.files.get(name)) as file:
+        expected = rank_arrays(state)
+        stored = {key for key in file.keys if key.startswith(f"{OPTIMIZER}/")}
+        _check_names(file.path, stored, set(expected), "optimiser state", OPTIMIZER)
+        for key, vector in expected.items():
+            if is_first:
+                file.read_into(key, vector)
+            else:
+                part = np.empty_like(vector)
+                file.read_into(key, part)
+                np.add(vector, part, out=vector)
+
+
+def _check_position(position: Position, checkpoint: Checkpoint) -> None:
+    """Check what a stranger's file may have wrong."""
+    holes = position.deal.holes
+    arrays = (position.clocks, position.ages, holes)
+    faults = {
+        "clocks and ages must be one number per rank": not (
+            position.clocks.shape == position.ages.shape and position.clocks.ndim == 1
+        )
+        or not position.size,
+        "numbers must be >= 0": any(int(a.min(initial=0)) < 0 for a in arrays),
+        "tickets must increase": holes.ndim != 1
+        or bool((np.diff(holes) <= 0).any())
+        or int(holes.max(initial=-1)) >= position.deal.next,
+        f"the number of steps must be {checkpoint.steps}": position.steps != checkpoint.steps,
+        "mode and share are not known": position.mode not in ("bsp", "ssp", "asp")
+        or position.share not in ("equal", "shared"),
+    }
+    for fault, is_there in faults.items():
+        if is_there:
+            raise ValueError(fault)
+
+
+def _check_names(path: Path, found: set[str], expected: set[str], what: str, group: str) -> None:
+    for names, verb in ((expected - found, "is not in it"), (found - expected, "is too many")):
+        if names:
+            name = sorted(names)[0].removeprefix(f"{group}/")
+            message = f"{path}: {what} '{name}' {verb}; the run file asks for another model"
+            raise CheckpointError(message)

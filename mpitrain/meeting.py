@@ -1,0 +1,220 @@
+"""What all ranks do together at a step boundary: a checkpoint, a stop, or the end of the run.
+
+Any rank may want a meeting: because a signal came, because it is time, or because something is
+wrong. The mode tells the others, and each comes at its next boundary. There they exchange what they
+want, so that all decide alike.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NoReturn
+
+from mpitrain.checkpointing import Checkpointer
+from mpitrain.comm.world import World
+from mpitrain.core.errors import MpitrainError, StoppedError, agreed
+from mpitrain.core.position import Position
+from mpitrain.modes.record import StepRecord
+from mpitrain.stop import Stop
+from mpitrain.totals import Totals, merged
+from mpitrain.training import Mode
+
+Event = Callable[[str, Mapping[str, Any]], None]
+
+
+@dataclass(frozen=True)
+class Deadline:
+    """A time at which the run is to stop.
+
+    Attributes:
+        at_s: on the monotonic clock.
+        reason: for people, for example "run.limit_s = 3600".
+    """
+
+    at_s: float
+    reason: str
+
+
+@dataclass(frozen=True)
+class _Trouble:
+    """Why the run cannot go on; of several the one with the smallest weight is told."""
+
+    weight: int
+    text: str
+
+
+@dataclass(frozen=True)
+class _Newest:
+    """The newest complete checkpoint, and why there is no newer one."""
+
+    name: str
+    steps: int
+    trouble: str | None
+
+
+@dataclass(frozen=True)
+class _Word:
+    """What one rank brings to a meeting."""
+
+    calls: int
+    is_over: bool
+    stop: str | None
+    trouble: _Trouble | None
+    is_due: bool
+    totals: Totals
+
+
+class Meeting:
+    """One rank's part in the meetings of all.
+
+    Attributes:
+        totals: what all ranks did since the start of the run, as of the last meeting.
+    """
+
+    def __init__(
+        self,
+        world: World,
+        mode: Mode,
+        checkpointer: Checkpointer,
+        stop: Stop,
+        *,
+        earlier: Totals,
+        deadline: Deadline | None,
+        event: Event,
+        gradient_is_finite: Callable[[], bool],
+        place: str,
+    ) -> None:
+        """Hold meetings of ``world``.
+
+        Args:
+            world: the ranks.
+            mode: how they exchange.
+            checkpointer: writes checkpoints.
+            stop: set by signals.
+            earlier: what the lives before this one did.
+            deadline: when to stop; rank 0 looks at it.
+            event: takes kind and detail of what happened, for the log.
+            gradient_is_finite: tells whether this rank's own gradient is, after a bad step.
+            place: the run directory, for messages.
+        """
+        self._world, self._mode, self._checkpointer = world, mode, checkpointer
+        self._stop, self._earlier, self._deadline = stop, earlier, deadline
+        self._event, self._gradient_is_finite = event, gradient_is_finite
+        self._place = place
+        self._trouble: _Trouble | None = None
+        self.totals = earlier
+
+    def is_wanted(self) -> bool:
+        """Tell whether this rank wants a meeting; polled at every boundary and while waiting.
+
+        Collective: no.
+        """
+        checkpointer = self._checkpointer
+        checkpointer.poll()
+        if self._stop.reason is not None or self._trouble or checkpointer.trouble:
+            return True
+        return self._world.is_root and (checkpointer.is_due() or self._is_late())
+
+    def note_trouble(self, text: str, *, weight: int = 0) -> None:
+        """Take note of what ends the run: it stops at the next boundary, without a checkpoint."""
+        if self._trouble is None:
+            self._trouble = _Trouble(weight, text)
+
+    def note_bad_step(self, record: StepRecord) -> None:
+        """Take note of a step that was not applied: a loss or gradient is not finite."""
+        where = f"at clock {record.clock}, ticket {record.ticket}; the update was not applied"
+        who = f"rank {self._world.rank} on {self._world.host}"
+        if not math.isfinite(record.loss):
+            self.note_trouble(f"{who}: the loss is {record.loss:g} {where}")
+        elif not self._gradient_is_finite():
+            self.note_trouble(f"{who}: the gradient is not finite {where}")
+        else:
+            what = "the sum of all ranks' gradients is not finite"
+            self.note_trouble(f"{what} {where}", weight=1)
+
+    def hold(self, totals: Totals) -> bool:
+        """Meet the others; return whether the run is over.
+
+        Args:
+            totals: what this rank did in this life.
+
+        Raises:
+            StoppedError: the run was asked to stop, and did.
+            MpitrainError: the run cannot go on; on every rank.
+
+        Collective: yes.
+        """
+        words = self._world.gather_obj(self._word(totals), "all ranks are at a step boundary")
+        began_s = time.perf_counter()
+        self._raise_trouble(words)
+        self.totals = merged([self._earlier, *(word.totals for word in words)])
+        if any(word.is_over for word in words):
+            self._end()
+            return True
+        stop = next((word.stop for word in words if word.stop is not None), None)
+        if stop is not None:
+            self._stop_here(stop, self._end())
+        if words[0].is_due:
+            self._checkpointer.take(self._mode.position(), self.totals)
+            self._world.meet("all ranks have copied what a checkpoint saves")
+            self._checkpointer.note_stop(time.perf_counter() - began_s)
+        self._mode.go_on(max(word.calls for word in words))
+        if words[0].is_due:
+            self._checkpointer.judge()
+        return False
+
+    def _word(self, totals: Totals) -> _Word:
+        stop, is_due = self._stop.reason, False
+        if self._world.is_root:
+            is_due = self._checkpointer.is_due()
+            if stop is None and self._is_late():
+                assert self._deadline is not None
+                stop = self._deadline.reason
+        trouble = self._trouble
+        if trouble is None and self._checkpointer.trouble is not None:
+            trouble = _Trouble(0, self._checkpointer.trouble)
+        return _Word(self._mode.calls, self._mode.is_over, stop, trouble, is_due, totals)
+
+    def _is_late(self) -> bool:
+        return self._deadline is not None and time.monotonic() >= self._deadline.at_s
+
+    def _raise_trouble(self, words: Sequence[_Word]) -> None:
+        troubles = [word.trouble for word in words if word.trouble is not None]
+        if troubles:
+            self._checkpointer.settle()
+            newest = self._newest()
+            text = min(troubles, key=lambda trouble: trouble.weight).text
+            if newest.name != "none":
+                text += f"; the newest good checkpoint is {newest.name}: resume {self._place}"
+            raise agreed(MpitrainError(text))
+
+    def _end(self) -> Position:
+        """Write the last checkpoint of this life."""
+        position = self._mode.position()
+        self._checkpointer.take(position, self.totals)
+        self._checkpointer.settle()
+        newest = self._newest()
+        if newest.trouble is not None and self._world.is_root:
+            self._world.speak(f"warning: {newest.trouble}")
+        return position
+
+    def _stop_here(self, reason: str, position: Position) -> NoReturn:
+        self._event("stop", {"reason": reason, "steps": position.steps})
+        newest = self._newest()
+        if newest.steps != position.steps:
+            message = (
+                f"stopped at step {position.steps} ({reason}), but without a checkpoint there; "
+                f"the newest is {newest.name}"
+            )
+            raise agreed(MpitrainError(message))
+        message = f"stopped at step {position.steps} ({reason}); go on with: resume {self._place}"
+        raise StoppedError(message, position.steps, newest.name)
+
+    def _newest(self) -> _Newest:
+        """Return what rank 0 knows of the newest checkpoint. Collective: yes."""
+        checkpointer = self._checkpointer
+        mine = _Newest(checkpointer.newest, checkpointer.newest_steps, checkpointer.trouble)
+        return self._world.gather_obj(mine, "the checkpoint is complete")[0]

@@ -1,0 +1,193 @@
+"""Going on from a checkpoint: what is read, what may be changed, and where the new life starts."""
+
+from __future__ import annotations
+
+import hashlib
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mpitrain import environment
+from mpitrain.checkpoint_content import read_position
+from mpitrain.config import ENVIRONMENT, Config, changed, load, parsed, to_mapping
+from mpitrain.core.errors import CheckpointError, LogError, UserError
+from mpitrain.core.position import Position, Start
+from mpitrain.storage.checkpoints import Checkpoint, Checkpoints
+from mpitrain.storage.run_directory import RunDirectory, read_json
+from mpitrain.totals import Totals
+
+FIXED_TABLES = ("data", "model")
+FIXED = (
+    "run.name",
+    "run.directory",
+    "run.seed",
+    "run.share",
+    "run.init_from",
+    "optimizer.kind",
+    "mode.kind",
+    "log.directory",
+)
+"""What a checkpoint's contents depend on; data.path may follow data that was moved."""
+MOVABLE = ("data.path", "data.cache_bytes")
+
+
+@dataclass(frozen=True)
+class Resumption:
+    """What a run goes on from.
+
+    Attributes:
+        config: of the new life.
+        directory: of the run.
+        checkpoint: a complete one.
+        old: where the ranks of its life stood.
+        totals: what the run had done.
+        run_id: of the run.
+        life: number of the new life.
+        facts: of the environment of the life before.
+    """
+
+    config: Config
+    directory: RunDirectory
+    checkpoint: Checkpoint
+    old: Position
+    totals: Totals
+    run_id: str
+    life: int
+    facts: Mapping[str, Any]
+
+    def start(self, size: int) -> Start:
+        """Return where the new life starts on ``size`` ranks."""
+        config, mark = self.config, self.checkpoint.path / "complete.json"
+        return Start(
+            life=self.life,
+            position=self.old.on(config.mode.kind, config.share, size),
+            checkpoint=self.checkpoint.name,
+            checkpoint_sha256=hashlib.sha256(mark.read_bytes()).hexdigest(),
+            from_life=self.checkpoint.life,
+            cut=self.old.clocks,
+        )
+
+
+def find_resumption(
+    root: Path, overrides: Sequence[str] | Mapping[str, Any], name: str | None
+) -> Resumption:
+    """Look at a run directory and decide what to go on from; changes nothing.
+
+    Args:
+        root: the run directory.
+        overrides: ``key=value`` words, or values by dotted key.
+        name: of the checkpoint; None takes the newest.
+
+    Raises:
+        UserError: there is nothing to go on from, or a setting cannot be changed.
+
+    Collective: no; rank 0 alone calls it.
+    """
+    run_toml = root / "run.toml"
+    if not run_toml.is_file():
+        message = f"{root} is no run directory: there is no {run_toml}"
+        raise UserError(message)
+    old = load(run_toml)
+    config = _changed(old, overrides)
+    log_root = None if old.log.directory is None else Path(old.log.directory)
+    directory = RunDirectory(root.absolute(), log_root)
+    checkpoint = _chosen(Checkpoints(directory.checkpoints), name)
+    position, totals, run_id = read_position(checkpoint)
+    life = next_life(directory)
+    facts = tomllib.loads(run_toml.read_text(encoding="utf-8")).get(ENVIRONMENT, {})
+    return Resumption(config, directory, checkpoint, position, totals, run_id, life, facts)
+
+
+def next_life(directory: RunDirectory) -> int:
+    """Return the number after that of every life that has left anything."""
+    logs = directory.log.glob("life-*") if directory.log.is_dir() else ()
+    numbers = [int(path.name[5:8]) for path in logs if path.name[5:8].isdigit()]
+    numbers += [ck.life for ck in Checkpoints(directory.checkpoints).complete()]
+    try:
+        said = (directory.read_status() or {}).get("life")
+    except LogError:
+        said = None
+    if isinstance(said, int) and 0 <= said < 10**6:
+        numbers.append(said)
+    return max(numbers, default=-1) + 1
+
+
+def checkpoint_of(place: str) -> Checkpoint:
+    """Return the checkpoint that ``run.init_from`` names: a checkpoint's folder or a run's newest.
+
+    Raises:
+        UserError: there is none, or it is damaged.
+    """
+    path = Path(place).absolute()
+    try:
+        if path.name.startswith("step-"):
+            return Checkpoints(path.parent).find(path.name)
+        return _chosen(Checkpoints(path / "checkpoints"), None)
+    except CheckpointError as error:
+        message = f"run.init_from = {place!r}: {error}"
+        raise UserError(message) from error
+
+
+def check_data(facts: Mapping[str, Any], digest: str) -> None:
+    """Check that the data are those that the run was trained on.
+
+    Raises:
+        UserError: they are others.
+    """
+    before = facts.get("data_sha256", digest)
+    if before != digest:
+        message = (
+            f"the data have SHA-256 {digest[:12]}..., those of the run {str(before)[:12]}...; "
+            "give the same data by data.path"
+        )
+        raise UserError(message)
+
+
+def environment_changes(facts: Mapping[str, Any]) -> str:
+    """Return what is another than in the life before, for people; empty when nothing is."""
+    now = environment.facts()
+    changes = [f"{k} {facts[k]} -> {v}" for k, v in now.items() if facts.get(k, v) != v]
+    return "; ".join(changes)
+
+
+def is_done(directory: RunDirectory) -> bool:
+    """Tell whether the run says that it is done and has its result."""
+    try:
+        state = (directory.read_status() or {}).get("status")
+        return state == "done" and read_json(directory.result) is not None
+    except LogError:
+        return False
+
+
+def _changed(old: Config, overrides: Sequence[str] | Mapping[str, Any]) -> Config:
+    values = overrides if isinstance(overrides, Mapping) else dict(map(parsed, overrides))
+    new = changed(old, values)
+    before, after = to_mapping(old), to_mapping(new)
+    for table, keys in after.items():
+        for key, value in keys.items():
+            full = f"{table}.{key}"
+            is_fixed = full in FIXED or (table in FIXED_TABLES and full not in MOVABLE)
+            if is_fixed and value != before[table][key]:
+                message = (
+                    f"{full} cannot be changed on resume (it is {before[table][key]!r}, asked for "
+                    f"is {value!r}); fixed are {', '.join((*FIXED, *FIXED_TABLES))}; "
+                    "run.init_from starts a new run from old parameters"
+                )
+                raise UserError(message)
+    return new
+
+
+def _chosen(folder: Checkpoints, name: str | None) -> Checkpoint:
+    if name is not None:
+        return folder.find(name)
+    refused = folder.refused()
+    if refused:
+        message = f"{refused[0]}; to go on from another one give --checkpoint"
+        raise CheckpointError(message)
+    newest = folder.newest()
+    if newest is None:
+        message = f"there is no complete checkpoint in {folder.folder}; start anew with train"
+        raise CheckpointError(message)
+    return newest
