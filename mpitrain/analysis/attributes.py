@@ -11,7 +11,9 @@ import numpy as np
 from mpitrain.analysis.findings import Finding
 from mpitrain.core.errors import UserError
 from mpitrain.core.shards import Shards
+from mpitrain.storage.life_log import MAX_RANKS
 from mpitrain.storage.reading import LifeLog, RankLog
+from mpitrain.storage.start import MOST, Start
 
 NUMBERS = (
     "schema",
@@ -52,6 +54,7 @@ class Terms:
         share: "equal" or "shared".
         batch_size: samples per mini-batch.
         num_samples: samples in the data set.
+        start: where the life went on from.
     """
 
     size: int
@@ -60,12 +63,17 @@ class Terms:
     share: str
     batch_size: int
     num_samples: int
+    start: Start
 
 
 def terms_of(life: LifeLog) -> Terms | None:
     """Return the terms of a life, None when its logs do not say them all."""
     said = {name: _most_common(life, name) for name in SHARED}
     if any(not isinstance(said[name], int if name in NUMBERS else str) for name in SHARED):
+        return None
+    if any(abs(said[name]) > MOST for name in ("bound", "batch_size", "num_samples")):
+        return None
+    if not 1 <= said["size"] <= MAX_RANKS:
         return None
     bound = said["bound"] if said["mode"] == "ssp" else None
     return Terms(
@@ -75,6 +83,7 @@ def terms_of(life: LifeLog) -> Terms | None:
         said["share"],
         max(1, said["batch_size"]),
         max(1, said["num_samples"]),
+        life.start,
     )
 
 
@@ -90,6 +99,22 @@ def check_attributes(life: LifeLog) -> list[Finding]:
             for log in life.ranks.values()
             if (value := _said(log, name)) is not None and value != common
         ]
+    return found + _check_starts(life)
+
+
+def _check_starts(life: LifeLog) -> list[Finding]:
+    """Check that all logs say the same of the start, and that it is one for so many ranks."""
+    common = life.start.facts()
+    found = [
+        Finding(log.path, None, f"{name} is {value}, in most logs of this life {common[name]}")
+        for log in life.ranks.values()
+        for name, value in log.start.facts().items()
+        if value != common[name]
+    ]
+    num_clocks = len(life.start.clocks)
+    if num_clocks not in (0, life.size):
+        what = f"/start/clocks has {num_clocks} clocks, the life has {life.size} ranks"
+        found += [Finding(life.ranks[min(life.ranks)].path, None, what)]
     return found
 
 

@@ -3,7 +3,8 @@
 A log row says which version of each shard its gradient was computed from (``version_read``) and
 which version its update made (``version_written``). With P ranks, N updates and the bound s:
 
-1. Written versions of a shard are 1, 2, ..., N, each once: no update lost, none doubled.
+1. Written versions of a shard are 1, 2, ..., N, each once: no update lost, none doubled. In a life
+   that went on from a checkpoint they go on from the version there.
 2. A read at clock c has every update of every rank with clock <= c - s - 1 in it; and the lead is
    <= s (:func:`mpitrain.analysis.rows.check_leads`).
 3. At most (2 s + 1)(P - 1) updates of other ranks lie between a read and the write that follows.
@@ -24,11 +25,14 @@ from mpitrain.analysis.findings import Finding, findings_at
 from mpitrain.analysis.sequence import Sequence
 from mpitrain.analysis.staleness import Staleness
 from mpitrain.storage.reading import LifeLog, RankLog
+from mpitrain.storage.start import Start
 
 Versions = npt.NDArray[np.int64]
 
 
-def check_written_versions(life: LifeLog) -> tuple[list[Finding], list[Sequence]]:
+def check_written_versions(
+    life: LifeLog, start_version: int
+) -> tuple[list[Finding], list[Sequence]]:
     """Check invariant 1 on each shard; also return how far each shard's sequence is complete.
 
     On a run that still goes on, or was killed, versions may lack at the end: those of updates whose
@@ -37,33 +41,28 @@ def check_written_versions(life: LifeLog) -> tuple[list[Finding], list[Sequence]
     found: list[Finding] = []
     judged: list[Sequence] = []
     for shard in range(num_shards(life)):
-        faults, sequence = _check_written(life, shard)
+        faults, sequence = _check_written(life, shard, start_version + 1)
         found += faults
         judged.append(sequence)
     return found, judged
 
 
-def check_read_guarantee(life: LifeLog, bound: int) -> list[Finding]:
+def check_read_guarantee(life: LifeLog, bound: int, start: Start) -> list[Finding]:
     """Check invariant 2: every read sees all updates that the bound says must be visible.
+
+    Updates from before this life have versions up to that of the start, which every read has.
 
     Source: Ho et al., "More effective distributed ML via a stale synchronous parallel parameter
     server", NIPS 2013, section 2.
     """
-    newest = {
-        rank: np.maximum.accumulate(log.steps["version_written"], axis=0)
+    writes = _Writes(life, start)
+    is_wrong = writes.unseen(bound)
+    return [
+        finding
         for rank, log in life.ranks.items()
-        if log.num_rows
-    }
-    longest = max(map(len, newest.values()), default=0)
-    needed = np.zeros((longest, num_shards(life)), np.int64)  # at least this, by clock of a write
-    for versions in newest.values():
-        num = len(versions)
-        np.maximum(needed[:num], versions, out=needed[:num])
-        np.maximum(needed[num:], versions[-1], out=needed[num:])
-    found: list[Finding] = []
-    for log in life.ranks.values():
-        found += _check_reads(log, newest, needed, bound)
-    return found
+        if rank in is_wrong
+        for finding in _tell_reads(log, start.clock(rank), is_wrong[rank], writes, bound)
+    ]
 
 
 def check_staleness_bound(
@@ -82,18 +81,19 @@ def check_staleness_bound(
     )
 
 
-def check_version_order(log: RankLog) -> list[Finding]:
+def check_version_order(log: RankLog, start_version: int) -> list[Finding]:
     """Check invariant 4: versions never go back, and no update was computed from its future."""
     read, written = log.steps["version_read"], log.steps["version_written"]
+    is_wrong = (read >= written) | (read < start_version)
     return [
         *findings_at(
             log,
-            (read >= written) | (read < 0),
+            is_wrong,
             _describe_shard(
-                (read >= written) | (read < 0),
+                is_wrong,
                 lambda row, shard: (
                     f"read version {read[row, shard]} of shard {shard} and wrote "
-                    f"version {written[row, shard]}, must be 0 <= read < written"
+                    f"version {written[row, shard]}, must be {start_version} <= read < written"
                 ),
             ),
         ),
@@ -107,29 +107,67 @@ def num_shards(life: LifeLog) -> int:
     return min((len(log.shards) for log in life.ranks.values()), default=0)
 
 
-def _check_written(life: LifeLog, shard: int) -> tuple[list[Finding], Sequence]:
+def _check_written(life: LifeLog, shard: int, first: int) -> tuple[list[Finding], Sequence]:
     return check_completeness(
         life,
         lambda log: log.steps["version_written"][:, shard],
-        first=1,
+        first=first,
         name=f"version {{}} of shard {shard}",
     )
 
 
-def _check_reads(
-    log: RankLog, newest: dict[int, Versions], needed: Versions, bound: int
-) -> list[Finding]:
-    read = log.steps["version_read"]
-    is_wrong = np.zeros(read.shape, np.bool_)
-    is_wrong[bound + 1 :] = read[bound + 1 :] < needed[: max(0, len(read) - bound - 1)]
+class _Writes:
+    """The updates of all ranks by clock, and who of them must have been seen."""
 
+    def __init__(self, life: LifeLog, start: Start) -> None:
+        self._num_shards = num_shards(life)
+        self._logs = {rank: log for rank, log in life.ranks.items() if log.num_rows}
+        self._clocks = {r: start.clock(r) + np.arange(log.num_rows) for r, log in
+                        self._logs.items()}  # fmt: skip
+        clocks = np.concatenate([np.empty(0, np.int64), *self._clocks.values()])
+        self._order = np.argsort(clocks, kind="stable")
+        self._ordered = clocks[self._order]
+
+    def unseen(self, bound: int) -> dict[int, npt.NDArray[np.bool_]]:
+        """Return by rank, (rows, S): the read lacks an update of clock <= its own - bound - 1."""
+        is_wrong = {r: np.zeros((log.num_rows, self._num_shards), np.bool_) for r, log in
+                    self._logs.items()}  # fmt: skip
+        num_visible = {
+            rank: np.searchsorted(self._ordered, clocks - (bound + 1), "right")
+            for rank, clocks in self._clocks.items()
+        }
+        for shard in range(self._num_shards):
+            newest = self._newest(shard)
+            for rank, log in self._logs.items():
+                read = log.steps["version_read"][:, shard]
+                is_wrong[rank][:, shard] = read < newest[num_visible[rank]]
+        return is_wrong
+
+    def _newest(self, shard: int) -> Versions:
+        """Return the largest version that the first 0, 1, 2, ... updates in order made."""
+        columns = [log.steps["version_written"][:, shard] for log in self._logs.values()]
+        versions = np.concatenate([np.empty(0, np.int64), *columns])[self._order]
+        return np.maximum.accumulate(np.concatenate([[0], versions]))
+
+    def newest_by(self, clock: int, shard: int) -> tuple[int, int]:
+        """Return the largest version that updates up to ``clock`` made, and its rank."""
+        return max(
+            (int(log.steps["version_written"][:num, shard].max()), rank)
+            for rank, log in self._logs.items()
+            if (num := int((self._clocks[rank] <= clock).sum()))
+        )
+
+
+def _tell_reads(
+    log: RankLog, first: int, is_wrong: npt.NDArray[np.bool_], writes: _Writes, bound: int
+) -> list[Finding]:
     def describe(row: int, shard: int) -> str:
-        visible = row - bound - 1
-        writes = ((int(w[min(visible, len(w) - 1), shard]), rank) for rank, w in newest.items())
-        version, rank = max(writes)
+        visible = first + row - bound - 1
+        version, rank = writes.newest_by(visible, shard)
         return (
-            f"read version {read[row, shard]} of shard {shard} at clock {row}, older than bound "
-            f"{bound} allows: rank {rank} wrote version {version} by clock {visible}"
+            f"read version {log.steps['version_read'][row, shard]} of shard {shard} at clock "
+            f"{first + row}, older than bound {bound} allows: rank {rank} wrote version {version} "
+            f"by clock {visible}"
         )
 
     return findings_at(log, is_wrong, _describe_shard(is_wrong, describe))

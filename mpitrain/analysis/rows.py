@@ -14,13 +14,13 @@ from mpitrain.storage.schema import row_checks
 PHASES = ("wait_s", "read_s", "compute_s", "write_s")
 
 
-def check_rows(log: RankLog, terms: Terms) -> list[Finding]:
-    """Run all checks that need one log and the terms of the run."""
+def check_rows(log: RankLog, rank: int, terms: Terms) -> list[Finding]:
+    """Run all checks that need the log of one rank and the terms of the run."""
     return [
         *check_checks(log),
-        *check_clocks(log),
+        *check_clocks(log, terms.start.clock(rank)),
         *check_times(log),
-        *check_leads(log, terms.bound),
+        *check_leads(log, terms.bound, terms.start.slowest),
         *check_num_samples(log, terms),
     ]
 
@@ -42,17 +42,17 @@ def check_checks(log: RankLog) -> list[Finding]:
     )
 
 
-def check_clocks(log: RankLog) -> list[Finding]:
-    """Check that clocks are 0, 1, 2, ...: no row lost, doubled or out of place."""
+def check_clocks(log: RankLog, first: int) -> list[Finding]:
+    """Check that clocks are ``first``, + 1, + 2, ...: no row lost, doubled or out of place."""
     clock = log.steps["clock"]
-    before = np.concatenate([[-1], clock[:-1]])
+    before = np.concatenate([[first - 1], clock[:-1]])
     return findings_at(
         log,
         clock != before + 1,
         lambda row: (
             f"clock is {clock[row]} after {before[row]}"
             if row
-            else f"clock is {clock[row]} in the first row, must be 0"
+            else f"clock is {clock[row]} in the first row, must be {first}"
         ),
     )
 
@@ -78,10 +78,11 @@ def _check_phase(log: RankLog, name: str) -> list[Finding]:
     )
 
 
-def check_leads(log: RankLog, bound: int | None) -> list[Finding]:
-    """Check 0 <= lead <= clock, and lead <= bound: the second half of invariant 2.
+def check_leads(log: RankLog, bound: int | None, least: int = 0) -> list[Finding]:
+    """Check 0 <= lead <= clock - least, and lead <= bound: the second half of invariant 2.
 
-    The slowest clock of the moment is in no log, so the lead itself cannot be recomputed.
+    ``least`` is the smallest clock that a rank started this life with. The slowest clock of the
+    moment is in no log, so the lead itself cannot be recomputed.
 
     Source: Ho et al., "More effective distributed ML via a stale synchronous parallel parameter
     server", NIPS 2013, section 2.
@@ -89,8 +90,11 @@ def check_leads(log: RankLog, bound: int | None) -> list[Finding]:
     lead, clock = log.steps["lead"], log.steps["clock"]
     found = findings_at(
         log,
-        (lead < 0) | (lead > clock),
-        lambda row: f"lead is {lead[row]} at clock {clock[row]}, must be >= 0 and <= clock",
+        (lead < 0) | (lead > clock - least),
+        lambda row: (
+            f"lead is {lead[row]} at clock {clock[row]}, must be >= 0 and <= "
+            f"{clock[row] - least if least else 'clock'}"
+        ),
     )
     if bound is not None:
         found += findings_at(

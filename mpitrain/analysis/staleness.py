@@ -6,6 +6,7 @@ Nothing here uses what a rank says of its own staleness: only which versions wer
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -60,15 +61,20 @@ def check_staleness_columns(log: RankLog, staleness: Staleness) -> list[Finding]
     ]
 
 
-def staleness_histogram(life: LifeLog) -> dict[int, int]:
+def staleness_histogram(life: LifeLog, num_rows: Mapping[int, int] | None = None) -> dict[int, int]:
     """Return how many updates had which staleness, over all ranks and shards.
+
+    Only the first rows of each rank count, where ``num_rows`` says how many.
+
 
     Counts (update, shard) pairs; where the logs have no versions, updates by ``staleness_max``.
     Negative values, which only a faulty log gives, are left out.
     """
     counts: Counter[int] = Counter()
-    for log in life.ranks.values():
+    for rank, log in life.ranks.items():
         values = staleness_of(log).others if log.per_shard else log.steps["staleness_max"]
+        if num_rows is not None:
+            values = values[: num_rows.get(rank, 0)]
         taus, nums = np.unique(values[values >= 0], return_counts=True)
         counts.update(dict(zip(taus.tolist(), nums.tolist(), strict=True)))
     return dict(sorted(counts.items()))

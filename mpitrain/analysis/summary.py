@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from mpitrain.analysis.staleness import staleness_histogram
 from mpitrain.analysis.verify import verify
 from mpitrain.core.errors import LogError
-from mpitrain.storage.reading import LifeLog, open_log
+from mpitrain.storage.reading import LifeLog, Stretch, open_log
+from mpitrain.storage.timeline import chain_of
 
 MAX_BARS = 12
 BAR_COLUMNS = 40
@@ -23,12 +25,13 @@ def summary_lines(directory: Path) -> list[str]:
         LogError: there is no log, or the result cannot be read.
     """
     log = open_log(directory)
-    life = log.lives[-1]
+    chain, _ = chain_of(log.lives)
+    life = chain[-1].life if chain else log.lives[-1]
     report = verify(directory)
     return [
-        _heading(log.directory.read_result() or {}, life, directory),
+        _heading(log.directory.read_result() or {}, life, directory, report.lives),
         "staleness (updates of other ranks that a gradient did not know of), per update and shard:",
-        *histogram_lines(staleness_histogram(life)),
+        *histogram_lines(_timeline_histogram(chain)),
         f"staleness log: {log.directory.life_directory(life.life)}",
         f"verify: {report.summary()}",
         *(f"  {finding}" for finding in report.findings[:3]),
@@ -51,11 +54,20 @@ def histogram_lines(counts: Mapping[int, int]) -> list[str]:
     ]
 
 
-def _heading(result: Mapping[str, Any], life: LifeLog, directory: Path) -> str:
+def _timeline_histogram(chain: Sequence[Stretch]) -> Counter[int]:
+    counts: Counter[int] = Counter()
+    for stretch in chain:
+        counts.update(staleness_histogram(stretch.life, stretch.num_rows))
+    return counts
+
+
+def _heading(result: Mapping[str, Any], life: LifeLog, directory: Path, num_lives: int) -> str:
     said = life.attributes
     bound = f" bound {said['bound']}" if said.get("mode") == "ssp" else ""
     parts = [f"{result.get('run', directory.name)}: {said.get('mode', '?')}{bound}"]
     parts.append(f"{life.size} ranks")
+    if num_lives > 1:
+        parts.append(f"{num_lives} lives")
     if not result:
         parts.append("no result yet")
     if result.get("metric") is not None:

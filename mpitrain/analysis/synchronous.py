@@ -11,13 +11,14 @@ import numpy.typing as npt
 from mpitrain.analysis.completeness import is_complete
 from mpitrain.analysis.findings import Finding, findings_at
 from mpitrain.storage.reading import LifeLog, RankLog
+from mpitrain.storage.start import Start
 
 
-def check_synchronous(life: LifeLog) -> list[Finding]:
+def check_synchronous(life: LifeLog, start: Start) -> list[Finding]:
     """Check invariant 5, and that all ranks of a finished run took the same number of steps."""
     found: list[Finding] = []
-    for log in life.ranks.values():
-        found += _check_rows(log)
+    for rank, log in life.ranks.items():
+        found += _check_rows(log, start.version - start.clock(rank))
     if is_complete(life):
         common = _most_common([log.num_rows for log in life.ranks.values()])
         found += [
@@ -34,7 +35,11 @@ def check_digests(life: LifeLog) -> list[Finding]:
     Digests are events of kind "digest" with the key ``parameters_sha256``.
     """
     digests = {
-        log: [detail.get("parameters_sha256") for _, kind, detail in log.events if kind == "digest"]
+        log: [
+            str(detail.get("parameters_sha256"))
+            for _, kind, detail in log.events
+            if kind == "digest"
+        ]
         for log in life.ranks.values()
     }
     found: list[Finding] = []
@@ -49,14 +54,15 @@ def check_digests(life: LifeLog) -> list[Finding]:
     return found
 
 
-def _check_rows(log: RankLog) -> list[Finding]:
+def _check_rows(log: RankLog, offset: int) -> list[Finding]:
+    """Check the columns of a rank whose versions are its clocks + ``offset``."""
     steps = log.steps
     found: list[Finding] = []
     for name in ("staleness_mean", "staleness_max", "own_missing"):
         found += _check_column(log, name, np.zeros(log.num_rows))
     if log.per_shard:
-        found += _check_column(log, "version_read", steps["clock"])
-        found += _check_column(log, "version_written", steps["clock"] + 1)
+        found += _check_column(log, "version_read", steps["clock"] + offset)
+        found += _check_column(log, "version_written", steps["clock"] + offset + 1)
     return found
 
 

@@ -1,87 +1,28 @@
-"""Verify a run: every check of every log of every life, in one report."""
+"""Verify a run: every check of every log of every life, and of their timeline, in one report."""
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from mpitrain.analysis.attributes import Terms, check_attributes, terms_of
-from mpitrain.analysis.completeness import is_complete
 from mpitrain.analysis.findings import Finding
-from mpitrain.analysis.invariants import (
-    check_read_guarantee,
-    check_staleness_bound,
-    check_version_order,
-    check_written_versions,
-    num_shards,
-)
-from mpitrain.analysis.rows import check_rows
-from mpitrain.analysis.staleness import check_staleness_columns, staleness_of
-from mpitrain.analysis.synchronous import check_synchronous
-from mpitrain.analysis.tickets import check_tickets
+from mpitrain.analysis.history import check_history, history_notes
+from mpitrain.analysis.invariants import num_shards
+from mpitrain.analysis.one_life import check_life
+from mpitrain.analysis.report import Report
 from mpitrain.core.errors import LogError
-from mpitrain.storage.reading import LifeLog, RunLog, open_log
+from mpitrain.storage.life_log import ABSENT
+from mpitrain.storage.opening import UNFINISHED
+from mpitrain.storage.reading import LifeLog, RunLog, Stretch, open_log
+from mpitrain.storage.run_directory import RunDirectory
+from mpitrain.storage.timeline import chain_of
 
-MODES = ("bsp", "ssp", "asp")
+__all__ = ["Report", "verify"]
 
-
-@dataclass
-class Report:
-    """What the logs of a run say of it.
-
-    Attributes:
-        directory: the run directory.
-        findings: what is wrong, in the order of the checks.
-        notes: what could not be checked, or is not finished yet.
-        rows: rows of all logs that were checked.
-        ranks: ranks of the newest life.
-        shards: shards of the newest life.
-        updates_per_shard: updates of the newest life that are on every shard without a gap; None
-            when the logs hold no versions.
-    """
-
-    directory: Path
-    findings: list[Finding] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
-    rows: int = 0
-    ranks: int = 0
-    shards: int = 0
-    updates_per_shard: int | None = None
-
-    @property
-    def ok(self) -> bool:
-        """Nothing is wrong."""
-        return not self.findings
-
-    @property
-    def num_faults(self) -> int:
-        """Faults in all; a finding may stand for many rows."""
-        return sum(finding.num_rows for finding in self.findings)
-
-    def summary(self) -> str:
-        """Return the one line that says how it went."""
-        updates = "" if self.updates_per_shard is None else f"{self.updates_per_shard} updates on "
-        counts = f"{self.rows} rows, {self.ranks} ranks, {updates}each of {self.shards} shards"
-        if self.updates_per_shard is None:
-            counts = f"{self.rows} rows, {self.ranks} ranks, {self.shards} shards"
-        return f"ok: {counts}" if self.ok else f"{self.num_faults} faults in {counts}"
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the report as a JSON object."""
-        return {
-            "directory": str(self.directory),
-            "ok": self.ok,
-            "faults": self.num_faults,
-            "findings": [{**vars(f), "file": str(f.file)} for f in self.findings],
-            "notes": self.notes,
-            "rows": self.rows,
-            "ranks": self.ranks,
-            "shards": self.shards,
-            "updates_per_shard": self.updates_per_shard,
-        }
+CLOSED_WHEN = {"done": "the run is done", "stopped": "the run stopped"}
+"""Statuses of a run whose newest life has closed all its logs, and how that is told."""
 
 
 def verify(directory: str | Path, *, log_root: str | Path | None = None) -> Report:
@@ -95,28 +36,44 @@ def verify(directory: str | Path, *, log_root: str | Path | None = None) -> Repo
         LogError: there is no log to check.
     """
     log = open_log(directory, log_root=log_root)
-    report = Report(Path(directory))
+    log = RunLog(log.directory, [_readable(life) for life in log.lives])
+    chain, reason = chain_of(log.lives)
+    report = Report(Path(directory), lives=len(chain))
+    status, result = _said(log.directory, report)
     for life in log.lives:
-        life = _readable(life)
-        report.findings += _check_files(log, life)
-        report.findings += _check_life(life, report)
-        report.rows += sum(rank.num_rows for rank in life.ranks.values())
-        report.ranks, report.shards = life.size, num_shards(life)
-    report.findings += _check_outcome(log, report)
+        report.findings += _check_files(log.directory, life, status, report, chain)
+        of_life = check_life(life) if life.ranks else None
+        if of_life is not None:
+            report.findings += of_life.findings
+            report.notes += of_life.notes
+        if of_life is not None and life is chain[-1].life:
+            report.ranks, report.shards = life.size, num_shards(life)
+            report.updates_per_shard = of_life.updates_per_shard
+    report.rows = sum(segment.num_rows for stretch in chain for segment in stretch.segments())
+    report.findings += check_history(log, chain, reason, is_done=status.get("status") == "done")
+    report.notes += history_notes(log, chain)
+    report.findings += _check_outcome(log.directory, status, result, report)
     return report
 
 
-def _check_outcome(log: RunLog, report: Report) -> Iterator[Finding]:
-    """Check that the logs of a run that is done hold as much as its result says."""
-    run = log.directory
+def _said(run: RunDirectory, report: Report) -> tuple[dict[str, Any], dict[str, Any] | None]:
+    """Return what status.json and result.json say; what cannot be read is a finding."""
+    status: dict[str, Any] = {}
     try:
-        status, result = run.read_status() or {}, run.read_result()
-    except LogError as error:
-        yield Finding(run.result, None, str(error))
-        return
-    for life in log.lives:
-        if not life.ranks:
-            yield Finding(run.life_directory(life.life), None, "there is no log of any rank")
+        status = run.read_status() or {}
+    except (LogError, RecursionError) as error:
+        report.findings.append(Finding(run.status, None, str(error)))
+    try:
+        return status, run.read_result()
+    except (LogError, RecursionError) as error:
+        report.findings.append(Finding(run.result, None, str(error)))
+    return {}, None
+
+
+def _check_outcome(
+    run: RunDirectory, status: dict[str, Any], result: dict[str, Any] | None, report: Report
+) -> Iterator[Finding]:
+    """Check that the logs of a run that is done hold as much as its result says."""
     if status.get("status") != "done":
         return
     if result is None:
@@ -140,66 +97,38 @@ def _readable(life: LifeLog) -> LifeLog:
     return dataclasses.replace(life, ranks=ranks, missing=sorted(missing))
 
 
-def _check_files(log: RunLog, life: LifeLog) -> Iterator[Finding]:
-    """Check that the logs are there, and closed where the run says that it is done."""
+def _check_files(
+    run: RunDirectory,
+    life: LifeLog,
+    status: dict[str, Any],
+    report: Report,
+    chain: list[Stretch],
+) -> Iterator[Finding]:
+    """Check that the logs are there, and closed where the run says that it is done or stopped."""
+    is_last = status.get("life", life.life) == life.life
+    ending = CLOSED_WHEN.get(str(status.get("status"))) if is_last else None
+    if ending is None and _is_stillborn(life, chain):
+        report.notes.append(f"life {life.life} was killed while it started: it has no rows")
+        return
     for path, reason in life.missing:
         yield Finding(path, None, reason)
-    try:
-        status = log.directory.read_status() or {}
-    except LogError as error:
-        yield Finding(log.directory.status, None, str(error))
+    if not life.ranks:
+        yield Finding(run.life_directory(life.life), None, "there is no log of any rank")
+    if ending is None:
         return
-    if status.get("status") == "done" and status.get("life", life.life) == life.life:
-        for rank in life.ranks.values():
-            if not rank.is_closed:
-                what = "the run is done, but this log was not closed: rows may be lacking"
-                yield Finding(rank.path, None, what)
+    for rank in life.ranks.values():
+        if not rank.is_closed:
+            what = f"{ending}, but this log was not closed: rows may be lacking"
+            yield Finding(rank.path, None, what)
 
 
-def _check_life(life: LifeLog, report: Report) -> Iterator[Finding]:
-    yield from check_attributes(life)
-    terms = terms_of(life)
-    if terms is None:
-        report.notes.append(f"life {life.life}: attributes are lacking, rows were not checked")
-        return
-    if terms.mode not in MODES:
-        report.notes.append(f"life {life.life}: mode {terms.mode} has no checks of its own")
-    for log in life.ranks.values():
-        yield from check_rows(log, terms)
-    yield from check_tickets(life, terms)
-    if not is_complete(life):
-        report.notes.append(
-            f"life {life.life} still runs or was killed: the last rows of its ranks may be lacking"
-        )
-    if not all(log.per_shard for log in life.ranks.values()):
-        report.notes.append(
-            "log.per_shard was off: no versions to check. Not checked: lost or doubled updates, "
-            "what reads must see, the order of versions, the staleness columns"
-        )
-    if terms.mode == "bsp":
-        yield from check_synchronous(life)
-        report.updates_per_shard = min((log.num_rows for log in life.ranks.values()), default=0)
-    elif len({len(log.shards) for log in life.ranks.values()}) > 1:
-        report.notes.append("logs have different numbers of shards: versions were not checked")
-    elif all(log.per_shard for log in life.ranks.values()):
-        yield from _check_versions(life, terms, report)
+def _is_stillborn(life: LifeLog, chain: list[Stretch]) -> bool:
+    """Tell whether a life ended before all its ranks had logs, which they open before any step.
 
-
-def _check_versions(life: LifeLog, terms: Terms, report: Report) -> Iterator[Finding]:
-    faults, sequences = check_written_versions(life)
-    yield from faults
-    report.updates_per_shard = min((s.num_complete for s in sequences), default=0)
-    beyond = max((s.num_total for s in sequences), default=0) - report.updates_per_shard
-    if beyond > 0 and not is_complete(life):
-        report.notes.append(
-            f"the longest prefix with no version missing on any shard has "
-            f"{report.updates_per_shard} updates; up to {beyond} later ones are logged"
-        )
-    for log in life.ranks.values():
-        yield from check_version_order(log)
-        staleness = staleness_of(log)
-        yield from check_staleness_columns(log, staleness)
-        if terms.bound is not None:
-            yield from check_staleness_bound(log, staleness, terms.bound, terms.size)
-    if terms.bound is not None:
-        yield from check_read_guarantee(life, terms.bound)
+    No later life can have started from it, and another life has the rows of the run.
+    """
+    is_unmade = all(reason.startswith(ABSENT) or reason.endswith(UNFINISHED) for _, reason in life.missing)
+    has_rows = any(log.num_rows for log in life.ranks.values())
+    is_needed = any(stretch.life.start.life == life.life for stretch in chain)
+    is_part = bool(life.missing) or not life.ranks
+    return is_part and is_unmade and not has_rows and not is_needed and bool(chain)

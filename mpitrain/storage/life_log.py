@@ -15,8 +15,9 @@ from mpitrain.storage.rank_log import RankLog
 from mpitrain.storage.run_directory import RunDirectory
 from mpitrain.storage.start import Start
 
-MAX_RANKS = 1_000_000
+MAX_RANKS = 100_000
 MAX_ABSENT = 20  # files that are named one by one
+ABSENT = "there is no such file"
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,7 @@ class LifeLog:
     def start(self) -> Start:
         """Where this life went on from, as most of its logs say."""
         starts = [log.start for log in self.ranks.values()]
-        said = [repr(start.facts()) for start in starts]
+        said = [str(start.facts()) for start in starts]
         return starts[said.index(Counter(said).most_common(1)[0][0])] if starts else Start()
 
 
@@ -92,8 +93,8 @@ def _size(ranks: Mapping[int, RankLog]) -> int:
 
 def _absent(run: RunDirectory, life: int, size: int, found: set[int]) -> list[tuple[Path, str]]:
     absent = [rank for rank in range(size) if rank not in found]
-    named = [(run.log_path(life, rank), "there is no such file") for rank in absent[:MAX_ABSENT]]
+    named = [(run.log_path(life, rank), ABSENT) for rank in absent[:MAX_ABSENT]]
     if len(absent) > MAX_ABSENT:
-        more = f"there is no such file, nor those of {len(absent) - MAX_ABSENT} more ranks"
-        named[-1] = (named[-1][0], more)
+        more = f"{ABSENT}, nor one of {len(absent) - MAX_ABSENT - 1} later ranks"
+        named.append((run.log_path(life, absent[MAX_ABSENT]), more))
     return named

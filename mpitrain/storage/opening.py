@@ -26,6 +26,7 @@ from h5py import h5f, h5p
 from mpitrain.core.errors import LogError
 
 _SIGNATURE = b"\x89HDF\r\n\x1a\n\x03"
+UNFINISHED = "its writer was killed while it made the file, before any row"
 _READ_ATTEMPTS = 26  # pauses of 1, 2, 4, ... ns: 0.07 s in all
 
 
@@ -48,6 +49,8 @@ def opened(path: Path) -> Iterator[h5py.File]:
     except (OSError, RuntimeError, LookupError, ValueError, TypeError, AttributeError,
             ArithmeticError, MemoryError) as error:  # fmt: skip
         reason = " ".join(str(error).split()) or type(error).__name__  # HDF5 writes several lines
+        if "not already open for SWMR writing" in reason:  # marked open, but rows were never begun
+            reason = UNFINISHED
         message = f"{path}: cannot be read: {reason}"
         raise LogError(message) from error
 
@@ -67,6 +70,8 @@ def is_marked_open(path: Path) -> bool:
         raise OSError(message)
     with path.open("rb") as file:
         start = file.read(12)
+    if not start:
+        raise OSError(UNFINISHED)
     if start[:9] != _SIGNATURE or len(start) < 12:
         message = "it does not begin as an HDF5 file of version 3 does"
         raise OSError(message)

@@ -6,6 +6,7 @@ same in all logs of a life. A log without them, as schema 1 wrote it, is one of 
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -84,17 +85,22 @@ class Start:
         """Return the first clock of a rank in this life."""
         return int(self.clocks[rank]) if rank < len(self.clocks) else 0
 
+    @property
+    def slowest(self) -> int:
+        """The least first clock of a rank."""
+        return int(self.clocks.min()) if len(self.clocks) else 0
+
     def facts(self) -> dict[str, Any]:
-        """Return everything by name in the file, as numbers and lists that compare."""
+        """Return everything by name in the file, as numbers and short texts that compare."""
         return {
             "start_life": self.life,
             "start_steps": self.steps,
             "start_version": self.version,
             "tickets_next": self.deal.next,
             "tickets_drawn": self.tickets_drawn,
-            "/start/clocks": self.clocks.tolist(),
-            "/start/cut": self.cut.tolist(),
-            "/start/ticket_holes": self.deal.holes.tolist(),
+            "/start/clocks": _short(self.clocks),
+            "/start/cut": _short(self.cut),
+            "/start/ticket_holes": _short(self.deal.holes),
         }
 
 
@@ -123,6 +129,13 @@ def start_of(attributes: Mapping[str, Any], arrays: Mapping[str, Int64s] | None)
         deal=Deal(said["tickets_next"], holes),
         tickets_drawn=said["tickets_drawn"],
     )
+
+
+def _short(numbers: Int64s) -> str:
+    """Return few numbers as they are, of many how many there are and their checksum."""
+    if len(numbers) <= 16:
+        return str(numbers.tolist())
+    return f"{len(numbers)} numbers with CRC-32 {zlib.crc32(numbers.tobytes()):#010x}"
 
 
 def _number(attributes: Mapping[str, Any], name: str, least: int) -> int:

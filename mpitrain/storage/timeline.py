@@ -67,9 +67,9 @@ def chain_of(lives: Sequence[LifeLog]) -> tuple[list[Stretch], str | None]:
             return chain, f"life {number} says that it started from life {start.life}"
         if before is None:
             return chain, f"life {number} started from life {start.life}, which has no logs"
-        firsts = [before.start.clock(rank) for rank in range(len(start.cut))]
-        counted = (int(clock) - first for clock, first in zip(start.cut, firsts, strict=True))
-        chain.insert(0, Stretch(before, {r: max(0, num) for r, num in enumerate(counted)}))
+        cut = start.cut[: before.size].tolist()
+        counted = {rank: clock - before.start.clock(rank) for rank, clock in enumerate(cut)}
+        chain.insert(0, Stretch(before, {rank: max(0, num) for rank, num in counted.items()}))
     return chain, None
 
 
