@@ -34,6 +34,14 @@ def _log() -> int:
     return 0
 
 
+def _checkpoint() -> int:
+    from mpitrain.bench.checkpoint import measure
+
+    for row in measure():
+        _show(row)
+    return 0
+
+
 def _window() -> int:
     from mpitrain.bench.window import measure
     from mpitrain.comm.world import World
@@ -52,4 +60,4 @@ def _show(row: dict[str, Any]) -> None:
     sys.stdout.flush()
 
 
-BENCHES = {"log": _log, "window": _window}
+BENCHES = {"checkpoint": _checkpoint, "log": _log, "window": _window}

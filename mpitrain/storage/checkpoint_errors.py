@@ -33,12 +33,15 @@ def named(path: Path, cannot: str) -> Iterator[None]:
 
 
 def refusal(path: Path, problem: str) -> CheckpointError:
-    """Return the error that names the file and the problem, in one line."""
-    return CheckpointError(" ".join(f"checkpoint {path}: {problem}".split()))
+    """Return the error that names the file and the problem, in one line that any terminal bears."""
+    line = " ".join(f"checkpoint {path}: {problem}".split())
+    return CheckpointError("".join(c if c.isprintable() else "?" for c in line))
 
 
 def reason(error: Exception) -> str:
     """Return why, in one line of bounded length: the system's words, else those of the error."""
     if isinstance(error, OSError) and error.strerror:
         return error.strerror[0].lower() + error.strerror[1:]
-    return " ".join(str(error).split())[:_MOST_CHARACTERS] or type(error).__name__
+    is_quoted = isinstance(error, KeyError) and error.args
+    text = str(error.args[0] if is_quoted else error)
+    return " ".join(text.split())[:_MOST_CHARACTERS] or type(error).__name__

@@ -5,16 +5,16 @@ HDF5 writes names, shapes and attributes, and holes for the values, into memory,
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, BinaryIO
+from typing import Any
 
 import h5py
 import numpy as np
 import numpy.typing as npt
 from h5py import h5d, h5p, h5s, h5t
+
+from mpitrain.storage.sparse_memory import SparseMemory
 
 BLOCK_BYTES = 8 << 20
 
@@ -51,28 +51,21 @@ def pieces_of(
     """
     flat = {name: np.ascontiguousarray(array).reshape(-1) for name, array in arrays.items()}
     pieces, end = [], 0
-    with _scratch() as skeleton:
+    with SparseMemory() as skeleton:
         places = _write_skeleton(skeleton, attributes, arrays, offsets)
-        size_bytes = os.fstat(skeleton.fileno()).st_size
-        for start, name in [*sorted((place, name) for name, place in places.items()), (None, "")]:
-            stop = size_bytes if start is None else start
-            between = os.pread(skeleton.fileno(), stop - end, end)
+        ends = [*sorted((start, name) for name, start in places.items()), (skeleton.size_bytes, "")]
+        for start, name in ends:
+            skeleton.seek(end)
+            between = skeleton.read(start - end)
             pieces.append(Piece("", np.frombuffer(between, np.uint8)))
             if name:
                 pieces.append(Piece(name, flat[name]))
-                end = stop + flat[name].nbytes
+                end = start + flat[name].nbytes
     return pieces
 
 
-def _scratch() -> BinaryIO:
-    """Return a file that takes memory only for what is written to it."""
-    if hasattr(os, "memfd_create"):
-        return open(os.memfd_create("checkpoint"), "r+b", buffering=0)  # noqa: PTH123, a descriptor
-    return tempfile.TemporaryFile(buffering=0)
-
-
 def _write_skeleton(
-    file: BinaryIO,
+    file: SparseMemory,
     attributes: Mapping[str, str | int | float],
     arrays: Mapping[str, _Array],
     offsets: Mapping[str, int],
