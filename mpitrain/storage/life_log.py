@@ -59,7 +59,7 @@ def read_life(run: RunDirectory, life: int) -> LifeLog:
     """
     ranks: dict[int, RankLog] = {}
     missing: list[tuple[Path, str]] = []
-    found = _ranks_found(run, life)
+    found = ranks_found(run, life)
     for rank in sorted(found):
         path = run.log_path(life, rank)
         try:
@@ -71,7 +71,14 @@ def read_life(run: RunDirectory, life: int) -> LifeLog:
     return LifeLog(life, size, ranks, sorted(missing))
 
 
-def _ranks_found(run: RunDirectory, life: int) -> set[int]:
+def ranks_found(run: RunDirectory, life: int) -> set[int]:
+    """Return the ranks that have a file in the folder of a life.
+
+    Raises:
+        LogError: the folder cannot be read.
+
+    Collective: no.
+    """
     folder = run.life_directory(life)
     try:
         names = [path.name for path in folder.iterdir()]

@@ -30,6 +30,7 @@ Attribute = str | int | float | npt.NDArray[Any]
 _GROW_ROWS = 4096
 _CHUNK_BYTES = 65536
 _MAX_CHUNK_ROWS = 1024
+_EMPTY_LOG_BYTES = 65536  # three times what a log without rows, shards and attributes takes
 
 
 class LogFile:
@@ -57,12 +58,20 @@ class LogFile:
         per_shard: bool,
         start: StartMarks | Mapping[str, npt.NDArray[np.int64]] | None = None,
     ) -> None:
-        self._file = h5py.File(path, "x", libver="latest", locking="best-effort")
-        for name, value in attributes.items():
-            _set_attribute(self._file, name, value)
+        _check_room(path, _sizes_bytes(attributes, shards, start))
+        self._file = h5py.File(path, "w", libver="latest", locking="best-effort")
+        try:
+            for name, value in attributes.items():
+                _set_attribute(self._file, name, value)
+            if start is not None:
+                _write_start(self._file, start)
+            self._make_tables(shards, per_shard=per_shard)
+        except Exception as error:
+            self.abandon()
+            raise OSError(str(error)) from error
+
+    def _make_tables(self, shards: npt.NDArray[np.int64], *, per_shard: bool) -> None:
         self._file.create_dataset("shards", data=shards, dtype="<i8")
-        if start is not None:
-            _write_start(self._file, start)
         self._closed_mark = self._file.create_dataset("closed", data=np.int8(0))
         self._steps = _Table(self._file, "steps", step_columns(per_shard=per_shard), len(shards))
         self._events = _Table(self._file, "events", EVENT_COLUMNS, len(shards))
@@ -157,6 +166,29 @@ class _Table:
         for dataset in self._columns.values():
             dataset.id.set_extent((num_rows, *dataset.shape[1:]))
         self._capacity = num_rows
+
+
+def _check_room(path: Path, num_bytes: int) -> None:
+    """Make ``path`` and see that it can grow: HDF5 crashes when its first writes fail."""
+    with path.open("xb") as file:
+        try:
+            file.write(bytes(num_bytes))
+            file.truncate(0)
+        except OSError:
+            path.unlink()
+            raise
+
+
+def _sizes_bytes(
+    attributes: Mapping[str, Attribute],
+    shards: npt.NDArray[np.int64],
+    start: StartMarks | Mapping[str, npt.NDArray[np.int64]] | None,
+) -> int:
+    marks = start.arrays() if isinstance(start, StartMarks) else start or {}
+    arrays = [shards, *marks.values()]
+    return _EMPTY_LOG_BYTES + sum(np.asarray(value).nbytes for value in attributes.values()) + sum(
+        array.nbytes for array in arrays
+    )  # fmt: skip
 
 
 def _write_scalar(dataset: h5py.Dataset, value: npt.NDArray[Any]) -> None:

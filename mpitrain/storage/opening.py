@@ -70,7 +70,7 @@ def is_marked_open(path: Path) -> bool:
         raise OSError(message)
     with path.open("rb") as file:
         start = file.read(12)
-    if not start:
+    if not start.strip(b"\0"):
         raise OSError(UNFINISHED)
     if start[:9] != _SIGNATURE or len(start) < 12:
         message = "it does not begin as an HDF5 file of version 3 does"

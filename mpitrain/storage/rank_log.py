@@ -43,6 +43,7 @@ class RankLog:
         path: the file.
         attributes: str, int, float or array by name.
         start: where this life went on from.
+        has_start: whether the file says so; otherwise ``start`` is that of a first life.
         num_rows: steps in the log when it was opened.
         num_events: events in the log when it was opened.
         shards: (S, 3), int64: start, stop, owner.
@@ -62,7 +63,8 @@ class RankLog:
             self.shards: npt.NDArray[np.int64] = read_small(path, file, "shards", ("S", 3))
             if not self.shards.size:
                 raise fault(path, "/shards must be (S, 3) int64 with S >= 1, found no shard")
-            self.start = _read_start(path, file, self.attributes)
+            self.has_start = self.attributes["schema"] > 1 and has_plain(path, file, "start")
+            self.start = _read_start(path, file, self.attributes, has_start=self.has_start)
             self.is_closed = bool(read_counter(path, file, "closed"))
             self.per_shard = any(has_plain(path, file, f"steps/{name}") for name in SHARD_COLUMNS)
             self.num_rows = read_counter(path, file, "steps/num_rows")
@@ -125,9 +127,11 @@ def _check_schema(path: Path, attributes: Mapping[str, Any]) -> None:
         raise fault(path, f"schema is {schema}, this version reads up to {SCHEMA}")
 
 
-def _read_start(path: Path, file: h5py.File, attributes: Mapping[str, Any]) -> Start:
+def _read_start(
+    path: Path, file: h5py.File, attributes: Mapping[str, Any], *, has_start: bool
+) -> Start:
     arrays = None
-    if attributes["schema"] > 1 and has_plain(path, file, "start"):
+    if has_start:
         arrays = {name: read_small(path, file, f"start/{name}", ("N",)) for name in START_ARRAYS}
     try:
         return start_of(attributes, arrays)

@@ -39,26 +39,30 @@ def open_log(directory: str | Path, *, log_root: str | Path | None = None) -> Ru
 
     Collective: no.
     """
-    root = Path(directory)
-    run = RunDirectory(root, configured_log_root(root) if log_root is None else Path(log_root))
-    if not run.root.is_dir():
-        message = f"{run.root} is no run directory: there is no such folder"
-        raise LogError(message)
-    lives = lives_in(run)
-    if not lives:
-        message = f"{run.root} holds no staleness log: there is no folder {run.log / 'life-000'}"
-        raise LogError(message)
+    run, lives = find_lives(Path(directory), None if log_root is None else Path(log_root))
     return RunLog(run, [read_life(run, life) for life in lives])
 
 
-def lives_in(run: RunDirectory) -> list[int]:
-    """Return the lives that have a folder of logs, in order; links do not count.
+def find_lives(root: Path, log_root: Path | None = None) -> tuple[RunDirectory, list[int]]:
+    """Return where a run is and which lives have a folder of logs; arguments as ``open_log``.
 
     Raises:
-        LogError: the folder of the logs cannot be read.
+        LogError: there is no log of any life, or the folder of the logs cannot be read.
 
     Collective: no.
     """
+    run = RunDirectory(root, configured_log_root(root) if log_root is None else log_root)
+    if not run.root.is_dir():
+        message = f"{run.root} is no run directory: there is no such folder"
+        raise LogError(message)
+    lives = _lives_in(run)
+    if not lives:
+        message = f"{run.root} holds no staleness log: there is no folder {run.log / 'life-000'}"
+        raise LogError(message)
+    return run, lives
+
+
+def _lives_in(run: RunDirectory) -> list[int]:
     try:
         paths = list(run.log.iterdir()) if run.log.is_dir() else []
     except OSError as error:
