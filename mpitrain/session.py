@@ -307,11 +307,16 @@ class Session:
         Collective: yes.
         """
         self._announce()
-        with self._log:  # on an error it is closed as the log of a rank that was cut off
-            self._mode.put(self.plan.initial)
-            self._tell_start()
-            self._train()
-            facts, parameters = self._conclude()
+        try:
+            with self._log:  # on an error it is closed as the log of a rank that was cut off
+                self._mode.put(self.plan.initial)
+                self._tell_start()
+                self._train()
+                facts, parameters = self._conclude()
+        except MpitrainError as error:
+            if error.is_agreed:  # all ranks are here
+                self._exchange.close()
+            raise
         self._exchange.close()
         if self._progress is not None:
             self._progress.say(_summary(facts))
