@@ -148,11 +148,15 @@ def _dtype(name: str, dataset: h5d.DatasetID) -> np.dtype[Any]:
     dtype: np.dtype[Any] = np.dtype("V1")
     if stored.get_class() in (h5t.INTEGER, h5t.FLOAT, h5t.ENUM):
         dtype = stored.dtype
-    is_numeric = dtype.kind in _NUMERIC_KINDS and dtype.itemsize <= _MOST_ITEM_BYTES
-    if not is_numeric or not h5t.py_create(dtype).equal(stored):
+    if not is_plain(dtype) or not h5t.py_create(dtype).equal(stored):
         message = f"array {name!r} must hold plain numbers"
         raise ValueError(message)
     return dtype
+
+
+def is_plain(dtype: np.dtype[Any]) -> bool:
+    """Tell whether a checkpoint may hold elements of this type. Collective: no."""
+    return dtype.kind in _NUMERIC_KINDS and dtype.itemsize <= _MOST_ITEM_BYTES
 
 
 def _plain(attribute: h5a.AttrID) -> Plain:

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from h5py import h5d, h5p, h5s, h5t
 
+from mpitrain.storage.checkpoint_inspection import is_plain
 from mpitrain.storage.sparse_memory import SparseMemory
 
 BLOCK_BYTES = 8 << 20
@@ -86,6 +87,9 @@ def _write_skeleton(
 
 def _reserve(file: h5py.File, name: str, array: _Array) -> h5py.Dataset:
     """Create a dataset whose place in the file is settled and whose bytes are not written."""
+    if not is_plain(array.dtype):
+        message = f"array {name!r} must hold plain numbers, found {array.dtype}"
+        raise TypeError(message)
     layout = h5p.create(h5p.DATASET_CREATE)
     layout.set_layout(h5d.CONTIGUOUS)
     layout.set_alloc_time(h5d.ALLOC_TIME_EARLY)

@@ -97,8 +97,7 @@ def make_folder(folder: Path) -> None:
     if folder.is_dir():
         return
     make_folder(folder.parent)
-    with contextlib.suppress(FileExistsError):
-        folder.mkdir()
+    folder.mkdir(exist_ok=True)  # another process may be faster
     sync_folder(folder.parent)
 
 
