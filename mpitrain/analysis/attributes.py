@@ -97,7 +97,7 @@ def check_attributes(life: LifeLog) -> list[Finding]:
         found += [
             Finding(log.path, None, f"{name} is {value!r}, in most logs of this life {common!r}")
             for log in life.ranks.values()
-            if (value := _said(log, name)) is not None and value != common
+            if (value := said_of(log, name)) is not None and value != common
         ]
     return found + _check_starts(life)
 
@@ -119,20 +119,20 @@ def _check_starts(life: LifeLog) -> list[Finding]:
 
 
 def _check_own(life: LifeLog, rank: int, log: RankLog) -> list[Finding]:
-    said = log.attributes
+    said = {name: said_of(log, name) for name in (*NUMBERS, *STRINGS)}
     faults = [
         f"attribute {name} is missing or is no {kind.__name__}"
         for names, kind in ((NUMBERS, int), (STRINGS, str))
         for name in names
-        if not isinstance(said.get(name), kind)
+        if not isinstance(said[name], kind)
     ]
-    if said.get("rank", rank) != rank:
+    if said["rank"] not in (None, rank):
         faults.append(f"holds the log of rank {said['rank']}, by its name it is that of {rank}")
     if rank >= life.size:
         faults.append(f"rank {rank} does not exist, the run has {life.size} ranks")
-    if said.get("life", life.life) != life.life:
+    if said["life"] not in (None, life.life):
         faults.append(f"holds a log of life {said['life']}, by its folder it is of {life.life}")
-    if said.get("shards", len(log.shards)) != len(log.shards):
+    if said["shards"] not in (None, len(log.shards)):
         faults.append(f"shards is {said['shards']}, /shards has {len(log.shards)} rows")
     if log.per_shard != all(other.per_shard for other in life.ranks.values()):
         faults.append("has version columns, other logs of this life have none")
@@ -154,11 +154,12 @@ def _faults_of_shards(log: RankLog, size: int) -> list[str]:
     ]
 
 
-def _said(log: RankLog, name: str) -> Any:
+def said_of(log: RankLog, name: str) -> int | str | None:
+    """Return an attribute that is a number or a text, None where it is neither or missing."""
     value = log.attributes.get(name)
     return value if isinstance(value, int | str) else None
 
 
 def _most_common(life: LifeLog, name: str) -> Any:
-    values = [_said(log, name) for log in life.ranks.values()]
+    values = [said_of(log, name) for log in life.ranks.values()]
     return Counter(values).most_common(1)[0][0] if values else None

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
 
-from mpitrain.analysis.attributes import Terms, terms_of
+from mpitrain.analysis.attributes import Terms, said_of, terms_of
 from mpitrain.analysis.cut import check_cut
 from mpitrain.analysis.era import check_era
 from mpitrain.analysis.findings import Finding
@@ -67,10 +67,10 @@ def history_notes(log: RunLog, chain: Sequence[Stretch]) -> Iterator[str]:
 
 
 def _check_run_ids(log: RunLog) -> Iterator[Finding]:
-    said = {life.life: life.attributes.get("run_id") for life in log.lives if life.ranks}
-    common = Counter(map(str, said.values())).most_common(1)
+    said = {life.life: _said(life, "run_id") for life in log.lives if life.ranks}
+    common = Counter(said.values()).most_common(1)
     for life in log.lives:
-        if life.life in said and str(said[life.life]) != common[0][0]:
+        if life.life in said and said[life.life] != common[0][0]:
             what = f"run_id is {said[life.life]!r}, in most lives of this run {common[0][0]!r}"
             yield Finding(_place(log, life), None, what)
 
@@ -79,15 +79,19 @@ def _check_pair(
     place: Path, before: Stretch, old: Terms, after: Stretch, new: Terms, num_rows: int
 ) -> Iterator[Finding]:
     """Check what a life says of its start against the rows of the life before."""
-    said, here = before.life.attributes, after.life.attributes
     for name in SAME:
-        if str(said.get(name)) != str(here.get(name)):
-            what = f"{name} is {here.get(name)!r}, in life {before.life.life} {said.get(name)!r}"
+        there, here = _said(before.life, name), _said(after.life, name)
+        if there != here:
+            what = f"{name} is {here!r}, in life {before.life.life} {there!r}"
             yield Finding(place, None, what)
     faults = [*check_cut(place, before, new.start, old)]
     yield from faults
     if not faults:
         yield from check_era(place, before, old, new, num_rows)
+
+
+def _said(life: LifeLog, name: str) -> int | str | None:
+    return said_of(life.ranks[min(life.ranks)], name)
 
 
 def _place(log: RunLog, life: LifeLog) -> Path:

@@ -62,18 +62,20 @@ def _timeline_histogram(chain: Sequence[Stretch]) -> Counter[int]:
 
 
 def _heading(result: Mapping[str, Any], life: LifeLog, directory: Path, num_lives: int) -> str:
-    said = life.attributes
-    bound = f" bound {said['bound']}" if said.get("mode") == "ssp" else ""
-    parts = [f"{result.get('run', directory.name)}: {said.get('mode', '?')}{bound}"]
+    mode = life.attributes.get("mode")
+    mode = mode if isinstance(mode, str) else "?"
+    bound = f" bound {life.attributes.get('bound')}" if mode == "ssp" else ""
+    parts = [f"{result.get('run', directory.name)}: {mode}{bound}"]
     parts.append(f"{life.size} ranks")
     if num_lives > 1:
         parts.append(f"{num_lives} lives")
     if not result:
         parts.append("no result yet")
-    if result.get("metric") is not None:
-        parts.append(f"{result['metric_name']} {result['metric']:.4f}")
-    if result.get("seconds"):
-        parts.append(f"{result['samples'] / result['seconds']:.0f} samples/s")
+    if isinstance(result.get("metric"), int | float):
+        parts.append(f"{result.get('metric_name')} {result['metric']:.4f}")
+    samples, seconds = result.get("samples"), result.get("seconds")
+    if isinstance(samples, int | float) and isinstance(seconds, int | float) and seconds:
+        parts.append(f"{samples / seconds:.0f} samples/s")
     return ", ".join(parts)
 
 

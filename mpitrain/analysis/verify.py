@@ -127,7 +127,9 @@ def _is_stillborn(life: LifeLog, chain: list[Stretch]) -> bool:
 
     No later life can have started from it, and another life has the rows of the run.
     """
-    is_unmade = all(reason.startswith(ABSENT) or reason.endswith(UNFINISHED) for _, reason in life.missing)
+    is_unmade = all(
+        reason.startswith(ABSENT) or reason.endswith(UNFINISHED) for _, reason in life.missing
+    )
     has_rows = any(log.num_rows for log in life.ranks.values())
     is_needed = any(stretch.life.start.life == life.life for stretch in chain)
     is_part = bool(life.missing) or not life.ranks

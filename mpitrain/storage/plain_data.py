@@ -8,6 +8,7 @@ so each is refused before a byte of it is read or memory is taken for it.
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -46,14 +47,14 @@ def plain_attributes(path: Path, file: h5py.File) -> dict[str, Any]:
 
 def _plain_attribute(path: Path, file: h5py.File, name: str) -> Any:
     attribute = file.attrs.get_id(name)
-    most = min(MAX_ATTRIBUTE_BYTES, size_bytes(file))
-    if attribute.get_storage_size() > most:
-        size = attribute.get_storage_size()
-        raise fault(path, f"attribute {name!r} has {size} bytes, at most {most} are allowed")
     is_null = attribute.get_space().get_simple_extent_type() == h5s.NULL
     if is_null or attribute.dtype.kind not in _NUMBERS + "S":
         what = "no value" if is_null else f"the type {attribute.dtype}"
         raise fault(path, f"attribute {name!r} has {what}, allowed are numbers and fixed strings")
+    most = min(MAX_ATTRIBUTE_BYTES, size_bytes(file))
+    num_bytes = math.prod(attribute.shape) * attribute.dtype.itemsize
+    if num_bytes > most:
+        raise fault(path, f"attribute {name!r} has {num_bytes} bytes, at most {most} are allowed")
     value = file.attrs[name]
     if isinstance(value, bytes):
         return value.decode()
@@ -188,7 +189,7 @@ def read_rows(path: Path, file: h5py.File, name: str, num_rows: int) -> npt.NDAr
 
 def _check_stored(path: Path, file: h5py.File, dataset: h5py.Dataset, num_rows: int) -> None:
     size = size_bytes(file)
-    num_bytes = int(np.prod(dataset.chunks, dtype=object)) * dataset.dtype.itemsize
+    num_bytes = math.prod(dataset.chunks) * dataset.dtype.itemsize
     starts: set[int] = set()
     last = 0
 
