@@ -16,13 +16,15 @@ PACKAGE = ROOT / "mpitrain"
 # A module imports from its own room or from rooms above it in this list.
 LAYERS = [
     {"core"},
-    {"launch_environment", "environment", "mpiexec", "stop"},
+    {"launch_environment", "launch_note", "environment", "mpiexec", "segments", "slurm", "stop"},
+    {"launch_orphans", "watch"},
     {"config_setting"},
     {"config_text", "config_tables"},
     {"config"},
     {"models", "optim", "consistency", "comm", "storage"},
     {"data", "analysis", "result"},
-    {"modes"},
+    {"modes", "launch_aftermath"},
+    {"launch_job"},
     {"straggler", "totals", "loader"},
     {"training"},
     {"evaluation", "progress_line", "build", "log_keeper"},

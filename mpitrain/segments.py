@@ -1,0 +1,60 @@
+"""Shared memory that MPI libraries keep under a name, and that stays when a job ends badly.
+
+Open MPI's launcher removes what its ranks leave, whatever ends them. MPICH from 5.0 on keeps one
+file per host (``mpich_shm_*``) under its name for the whole job, and nobody removes it after an
+abort or a kill; older ones unlink theirs at once. A name is needed only until all have mapped it.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from contextlib import suppress
+from pathlib import Path
+
+FOLDER = "/dev/shm"  # where POSIX shared memory is on Linux
+# names that MPI libraries, and no one else, give
+_OWN = re.compile(r"(mpich_sh(m|ar)_|sm_segment\.|osc_(sm|rdma)\.|vader_segment\.|ucx_shm_)[\w.-]+")
+_EARLY = re.compile(r"mpich_sh(m|ar)_\w+")
+
+
+def mapped_paths(pid: int | str = "self") -> set[Path]:
+    """Return the files that a process has mapped and that still have their names."""
+    try:
+        lines = Path(f"/proc/{pid}/maps").read_text(errors="replace").split("\n")
+    except OSError:
+        return set()
+    places = {line.partition("/")[2] for line in lines}
+    return {Path(f"/{place}") for place in places if place and not place.endswith(" (deleted)")}
+
+
+def mapped_segments(pid: int | str = "self") -> set[Path]:
+    """Return the MPI library's named shared memory among them."""
+    return {path for path in mapped_paths(pid) if is_segment(path)}
+
+
+def is_segment(path: Path) -> bool:
+    """Tell whether a file is shared memory that an MPI library named."""
+    return str(path.parent) == FOLDER and _OWN.fullmatch(path.name) is not None
+
+
+def unlink_segments() -> list[Path]:
+    """Take away the names of MPICH's shared memory in this process; the memory stays while used.
+
+    Call it when every rank has left ``MPI_Init``, on every rank or one per host. Open MPI maps the
+    memory of other ranks by name later on, so its names are left alone.
+
+    Returns:
+        what this process unlinked.
+    """
+    found = [path for path in mapped_segments() if _EARLY.fullmatch(path.name)]
+    return [path for path in sorted(found) if unlink_own(path)]
+
+
+def unlink_own(path: Path) -> bool:
+    """Unlink a file of this user's; return whether it was there."""
+    with suppress(OSError):
+        if path.lstat().st_uid == os.geteuid():
+            path.unlink()
+            return True
+    return False
