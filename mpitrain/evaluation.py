@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from mpitrain.core.phases import EVALUATION
 from mpitrain.core.shards import Shards
 from mpitrain.data.source import Source
 from mpitrain.models.model import Model
@@ -25,6 +26,7 @@ class Evaluator:
     Attributes:
         parameters: (n,), the snapshot evaluated last.
         versions: (S,) int64, its versions.
+        note: told phase and clock when an evaluation begins.
     """
 
     mode: Mode
@@ -35,6 +37,7 @@ class Evaluator:
     def __post_init__(self) -> None:
         self.parameters = np.zeros(self.shards.size, self.model.layout.dtype)
         self.versions = np.zeros(self.shards.count, np.int64)
+        self.note: Callable[[int, int], None] = lambda _phase, _clock: None
         self._views = self.model.layout.views(self.parameters)
 
     def outcome(self) -> dict[str, Any]:
@@ -58,6 +61,7 @@ class Evaluator:
 
         Collective: no.
         """
+        self.note(EVALUATION, self.mode.clock)
         sums: dict[str, float] = {}
         for batch in self.source.test_slices(self.model.layout.dtype):
             for name, value in self.model.evaluate(parameters, batch).items():

@@ -16,6 +16,7 @@ from typing import Any, NoReturn
 from mpitrain.checkpointing import Checkpointer
 from mpitrain.comm.world import World
 from mpitrain.core.errors import MpitrainError, StoppedError, agreed
+from mpitrain.core.phases import CHECKPOINT
 from mpitrain.core.position import Position
 from mpitrain.modes.record import StepRecord
 from mpitrain.stop import Stop
@@ -84,6 +85,7 @@ class Meeting:
         earlier: Totals,
         deadline: Deadline | None,
         event: Event,
+        note: Callable[[int, int], None],
         gradient_is_finite: Callable[[], bool],
         place: str,
     ) -> None:
@@ -97,12 +99,14 @@ class Meeting:
             earlier: what the lives before this one did.
             deadline: when to stop; rank 0 looks at it.
             event: takes kind and detail of what happened, for the log.
+            note: told phase and clock when a meeting begins.
             gradient_is_finite: tells whether this rank's own gradient is, after a bad step.
             place: the run directory, for messages.
         """
         self._world, self._mode, self._checkpointer = world, mode, checkpointer
         self._stop, self._earlier, self._deadline = stop, earlier, deadline
         self._event, self._gradient_is_finite = event, gradient_is_finite
+        self._note = note
         self._place = place
         self._trouble: _Trouble | None = None
         self.totals = earlier
@@ -147,6 +151,7 @@ class Meeting:
 
         Collective: yes.
         """
+        self._note(CHECKPOINT, self._mode.clock)
         words = self._world.gather_obj(self._word(totals), "all ranks are at a step boundary")
         began_s = time.perf_counter()
         self._raise_trouble(words)

@@ -1,12 +1,10 @@
-"""One run on every rank, from start to end: build, train, evaluate, close, say what came out."""
+"""One rank's part in one life of a run: open everything, train, evaluate, say what came out."""
 
 from __future__ import annotations
 
+import os
 import time
-import uuid
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -14,258 +12,38 @@ import numpy.typing as npt
 
 from mpitrain.bookkeeping import (
     log_attributes,
-    make_directory,
     open_log,
-    reopen_directory,
-    status,
-    write_failure,
 )
-from mpitrain.build import Plan, make_plan, open_exchange
-from mpitrain.checkpoint_content import STATE, read_optimizer_into, read_parameters_into
+from mpitrain.build import Plan, open_exchange
+from mpitrain.checkpoint_content import read_optimizer_into
 from mpitrain.checkpointing import Checkpointer
 from mpitrain.comm.host_clock import HostClock
-from mpitrain.comm.waiting import Patience
 from mpitrain.comm.world import World
-from mpitrain.config import Config, to_toml
-from mpitrain.core.errors import MpitrainError, StoppedError, UserError, agreed
-from mpitrain.core.position import Start
-from mpitrain.data.source import Source
+from mpitrain.core.errors import MpitrainError, agreed
 from mpitrain.evaluation import Evaluator, RegularEvaluation
 from mpitrain.loader import Loader
 from mpitrain.log_keeper import LogKeeper
 from mpitrain.meeting import Deadline, Meeting
-from mpitrain.models.model import Model
 from mpitrain.modes.record import StepRecord
 from mpitrain.progress_line import Progress
 from mpitrain.result import SCHEMA, Result, parameters_sha256
 from mpitrain.resuming import (
     Resumption,
-    check_data,
-    checkpoint_of,
-    environment_changes,
-    find_resumption,
-    is_done,
 )
-from mpitrain.stop import Stop, number_of
+from mpitrain.segments import unlink_segments
+from mpitrain.slurm import Slurm
+from mpitrain.stop import Stop
 from mpitrain.storage.checkpoints import Checkpoints
 from mpitrain.storage.null_log import NullLog
 from mpitrain.storage.run_directory import RunDirectory
-from mpitrain.storage.run_lock import RunLock
 from mpitrain.storage.staleness_log import LogWriter
 from mpitrain.straggler import Injector, make_injector
+from mpitrain.supervision import Supervision
 from mpitrain.totals import Totals
 from mpitrain.training import Observer, train_steps
+from mpitrain.wording import heading, summary
 
 EVALUATION_TIMES = 10.0  # patience for the evaluation at the end, in mode.limit_s
-
-
-def run_training(
-    world: World,
-    config: Config,
-    *,
-    model: Model | None = None,
-    source: Source | None = None,
-    stop: Stop | None = None,
-) -> Result:
-    """Train as ``config`` says and return what came out, on every rank.
-
-    Args:
-        world: the ranks.
-        config: the resolved configuration, the same on every rank.
-        model: used instead of the configuration's.
-        source: used instead of the configuration's.
-        stop: set by signals.
-
-    Raises:
-        UserError: on every rank, when the input of any is wrong; nothing was written then.
-        StoppedError: on every rank, when it was asked to stop; there is a checkpoint then.
-
-    Collective: yes.
-    """
-    world.agree(lambda: _check_threads(world, config))
-    plan = world.agree(lambda: _make_plan(config, world.size, model, source))
-    if config.run.init_from is not None:
-        plan = _started_from(world, plan, config.run.init_from)
-    world.check_equal(_identity(plan))
-    stop = stop or Stop()
-    _prepare(world, config, stop)
-
-    def open_directory() -> tuple[RunDirectory, str]:
-        return make_directory(plan, world), uuid.uuid4().hex
-
-    directory, run_id = world.from_root(open_directory)
-    with _locked(world, directory):
-        return _run(world, plan, directory, run_id, stop)
-
-
-def resume_training(
-    world: World,
-    root: Path,
-    overrides: Sequence[str] | Mapping[str, Any] = (),
-    *,
-    checkpoint: str | None = None,
-    model: Model | None = None,
-    source: Source | None = None,
-    stop: Stop | None = None,
-) -> Result:
-    """Go on with the run in ``root`` from a checkpoint, as a new life; see ``run_training``.
-
-    Args:
-        world: the ranks; their number may be another one.
-        root: the run directory.
-        overrides: ``key=value`` words, or values by dotted key.
-        checkpoint: name of the checkpoint; None takes the newest.
-        model: used instead of the configuration's.
-        source: used instead of the configuration's.
-        stop: set by signals.
-
-    Collective: yes.
-    """
-    with _locked(world, RunDirectory(root)):
-        found = world.from_root(lambda: find_resumption(root, overrides, checkpoint))
-        _check_files(world, found)
-        config, start = found.config, found.start(world.size)
-        world.agree(lambda: _check_threads(world, config))
-        plan = world.agree(lambda: _make_plan(config, world.size, model, source, start))
-        world.agree(lambda: check_data(found.facts, plan.source.digest))
-        world.agree(lambda: _check_work(found, plan))
-        world.agree(lambda: read_parameters_into(found.checkpoint, plan.model.layout, plan.initial))
-        world.check_equal(_identity(plan))
-        stop = stop or Stop()
-        _prepare(world, config, stop)
-        world.from_root(lambda: _reopen(world, found, plan))
-        return _run(world, plan, found.directory, found.run_id, stop, found)
-
-
-def _run(
-    world: World,
-    plan: Plan,
-    directory: RunDirectory,
-    run_id: str,
-    stop: Stop,
-    resumption: Resumption | None = None,
-) -> Result:
-    """Run a life to its end and say in status.json how it ended."""
-    life = plan.start.life
-    try:
-        result = Session(world, plan, directory, run_id, stop, resumption).run()
-        if world.is_root:
-            directory.write_result(result.facts)
-            directory.write_status(status("done", life=life))
-    except StoppedError as error:
-        if world.is_root:
-            directory.write_status(status("stopped", life=life, reason=str(error)))
-        world.meet("the status is written")
-        raise
-    except BaseException as error:
-        reason = f"rank {world.rank} on {world.host}: {type(error).__name__}: {error}"
-        write_failure(directory, life, reason)
-        raise
-    world.meet("the result is written")
-    plan.source.close()
-    return result
-
-
-@contextmanager
-def _locked(world: World, directory: RunDirectory) -> Iterator[None]:
-    """Hold the run directory's lock, on rank 0."""
-    locks: list[RunLock] = []
-
-    def take() -> None:
-        if not directory.run_toml.is_file():
-            message = f"{directory.root} is no run directory: there is no {directory.run_toml}"
-            raise UserError(message)
-        locks.append(RunLock(directory.root))
-
-    world.from_root(take)
-    try:
-        yield
-    finally:
-        for lock in locks:
-            lock.close()
-
-
-def _prepare(world: World, config: Config, stop: Stop) -> None:
-    """Listen to the run's stop signal, and be as patient as it says."""
-    mode = config.mode
-    stop.listen([number_of(config.run.stop_signal)])
-    world.patience = Patience(warn_s=mode.warn_s, limit_s=mode.limit_s, speak=world.speak)
-
-
-def _check_files(world: World, found: Resumption) -> None:
-    """Check the files of the checkpoint against their SHA-256, each rank some of them."""
-    folder = Checkpoints(found.directory.checkpoints)
-    mine = sorted(found.checkpoint.files)[world.rank :: world.size]
-    world.agree(lambda: folder.check(found.checkpoint, mine))
-
-
-def _check_work(found: Resumption, plan: Plan) -> None:
-    if is_done(found.directory) and plan.work.total_steps <= plan.start.position.steps:
-        message = (
-            f"{found.directory.root} is done: all {plan.start.position.steps} steps are taken; "
-            "give a larger run.steps or run.data_passes to go on"
-        )
-        raise UserError(message)
-
-
-def _reopen(world: World, found: Resumption, plan: Plan) -> None:
-    reopen_directory(found.directory, plan, world)
-    changes = environment_changes(found.facts)
-    if changes:
-        world.speak(f"environment differs: {changes}; bit-identity is not promised")
-    newer = Checkpoints(found.directory.checkpoints)
-    newer.clear_debris()
-    aside = newer.set_aside(found.checkpoint)
-    if aside:
-        world.speak(f"newer checkpoints were set aside: {', '.join(aside)}")
-
-
-def _started_from(world: World, plan: Plan, place: str) -> Plan:
-    """Return the plan with the parameters of another run's checkpoint."""
-    found = world.from_root(lambda: checkpoint_of(place))
-
-    def read() -> None:
-        Checkpoints(found.path.parent).check(found, [STATE])
-        read_parameters_into(found, plan.model.layout, plan.initial)
-
-    world.agree(read)
-    return plan
-
-
-def _make_plan(
-    config: Config,
-    size: int,
-    model: Model | None,
-    source: Source | None,
-    start: Start | None = None,
-) -> Plan:
-    try:
-        return make_plan(config, size, model=model, source=source, start=start)
-    except UserError:
-        raise
-    except (MemoryError, OverflowError, ValueError) as error:  # NumPy says ValueError too
-        message = f"the model or the data cannot be made: {error}; take smaller ones"
-        raise UserError(message) from error
-
-
-def _check_threads(world: World, config: Config) -> None:
-    if config.mode.progress == "thread" and world.thread_level != "multiple":
-        message = (
-            "mode.progress 'thread' needs MPI thread level multiple, this MPI gave "
-            f"{world.thread_level}; choose from: auto, none"
-        )
-        raise UserError(message)
-
-
-def _identity(plan: Plan) -> dict[str, str]:
-    """Return what every rank must have alike, as short texts."""
-    layout, source = plan.model.layout, plan.source
-    return {
-        "the configuration": to_toml(plan.config),
-        "the model's layout": f"{layout.names} {layout.shapes} {layout.dtype}",
-        "the number of training samples": f"{source.num_samples} in blocks of {source.block}",
-        "the parameters to start from (model.init)": parameters_sha256(plan.initial),
-    }
 
 
 class Session:
@@ -289,9 +67,11 @@ class Session:
         self._stop = stop
         self._earlier = Totals() if resumption is None else resumption.totals
         self._began_s = time.monotonic()
+        self._supervision = Supervision(world, plan, directory)
         self._clock = HostClock(world)
         self._exchange = open_exchange(world, plan, world.patience)
         self._mode = self._exchange.mode
+        unlink_segments()  # all ranks have mapped them; an abort would leave them behind
         if resumption is not None:
             self._read_optimizer(resumption)
         self._evaluator = Evaluator(self._mode, plan.model, plan.source, plan.shards)
@@ -299,6 +79,7 @@ class Session:
         self._checkpointer = self._make_checkpointer()
         self._meeting = self._make_meeting()
         self._mode.wants_meeting = self._meeting.is_wanted
+        self._evaluator.note = self._supervision.note
         self._progress: Progress | None = None
 
     def run(self) -> Result:
@@ -307,6 +88,7 @@ class Session:
         Collective: yes.
         """
         self._announce()
+        self._supervision.watch()
         try:
             with self._log:  # on an error it is closed as the log of a rank that was cut off
                 self._mode.put(self.plan.initial)
@@ -317,9 +99,11 @@ class Session:
             if error.is_agreed:  # all ranks are here
                 self._exchange.close()
             raise
+        finally:
+            self._supervision.close()
         self._exchange.close()
         if self._progress is not None:
-            self._progress.say(_summary(facts))
+            self._progress.say(summary(facts))
             self._progress.close()
         return Result(facts=facts, parameters=parameters)
 
@@ -343,6 +127,7 @@ class Session:
             self._meeting,
             injector=self._make_injector(),
             observers=self._observers(),
+            note=self._supervision.note,
         )
 
     def _make_checkpointer(self) -> Checkpointer:
@@ -373,15 +158,25 @@ class Session:
             earlier=self._earlier,
             deadline=self._deadline(),
             event=self._log.event,
+            note=self._supervision.note,
             gradient_is_finite=lambda: bool(np.isfinite(gradient).all()),
             place=str(self.directory.root),
         )
 
     def _deadline(self) -> Deadline | None:
-        limit_s = self.plan.config.run.limit_s
-        if limit_s is None:
-            return None
-        return Deadline(self._began_s + limit_s, f"run.limit_s = {limit_s:g}")
+        """Return when this life is to stop, the earliest of its limits; for rank 0."""
+        run, deadlines = self.plan.config.run, []
+        if run.limit_s is not None:
+            at_s = self._began_s + run.limit_s
+            deadlines.append(Deadline(at_s, f"run.limit_s = {run.limit_s:g}"))
+        job = Slurm.from_environ(os.environ) if self.world.is_root else None
+        if run.stop_before_limit_s is not None and job is not None:
+            left_s = job.time_left_s(time.time())
+            if left_s is not None:
+                at_s = time.monotonic() + left_s - run.stop_before_limit_s
+                reason = f"{run.stop_before_limit_s:g} s before Slurm's limit"
+                deadlines.append(Deadline(at_s, reason))
+        return min(deadlines, key=lambda deadline: deadline.at_s, default=None)
 
     def _read_optimizer(self, found: Resumption) -> None:
         new, rank = self.plan.start.position, self.world.rank
@@ -490,7 +285,7 @@ class Session:
         if not self.world.is_root:
             return
         work, start = self.plan.work, self.plan.start
-        self.world.speak(_heading(self.plan.config, self.world, self.plan))
+        self.world.speak(heading(self.plan.config, self.world, self.plan))
         if start.life:
             self.world.speak(f"life {start.life} goes on from {start.checkpoint}")
         if work.total_steps > work.num_tickets:
@@ -498,23 +293,3 @@ class Session:
                 f"{work.num_tickets} steps are rounded up to {work.total_steps}: "
                 f"a last round is completed by all {self.world.size} ranks"
             )
-
-
-def _heading(config: Config, world: World, plan: Plan) -> str:
-    bound = "" if config.mode.bound is None else f" bound {config.mode.bound}"
-    return (
-        f"{config.mode.kind}{bound}, {world.size} ranks, {plan.model.layout.size} parameters in "
-        f"{plan.shards.count} shards, {plan.work.total_steps} steps of "
-        f"{config.data.batch_size} samples"
-    )
-
-
-def _summary(facts: Mapping[str, Any]) -> str:
-    speed = facts["samples"] / facts["seconds"] if facts["seconds"] else 0.0
-    metric = "" if facts["metric"] is None else f"{facts['metric_name']} {facts['metric']:.4f}, "
-    return (
-        f"done: {facts['steps']} steps in {facts['seconds']:.1f} s, {speed:.0f} samples/s, "
-        f"{metric}mean staleness {facts['staleness_mean']:.2f} (largest "
-        f"{facts['staleness_max']}), {facts['wait_share']:.0%} of the time waiting, "
-        f"in {facts['directory']}"
-    )

@@ -39,7 +39,7 @@ class LifeReport:
     updates_per_shard: int | None = None
 
 
-def check_life(life: LifeLog) -> LifeReport:
+def check_life(life: LifeLog, *, is_newest: bool = True) -> LifeReport:
     """Run every check that needs the logs of this life alone."""
     report = LifeReport()
     report.findings += check_attributes(life)
@@ -47,7 +47,7 @@ def check_life(life: LifeLog) -> LifeReport:
     if terms is None:
         report.notes.append(f"life {life.life}: attributes are lacking, rows were not checked")
         return report
-    _note_limits(life, terms, report)
+    _note_limits(life, terms, report, is_newest=is_newest)
     for rank, log in life.ranks.items():
         report.findings += check_rows(log, rank, terms)
     report.findings += check_tickets(life, terms)
@@ -62,13 +62,12 @@ def check_life(life: LifeLog) -> LifeReport:
     return report
 
 
-def _note_limits(life: LifeLog, terms: Terms, report: LifeReport) -> None:
+def _note_limits(life: LifeLog, terms: Terms, report: LifeReport, *, is_newest: bool) -> None:
     if terms.mode not in MODES:
         report.notes.append(f"life {life.life}: mode {terms.mode!r} has no checks of its own")
     if not is_complete(life):
-        report.notes.append(
-            f"life {life.life} still runs or was killed: the last rows of its ranks may be lacking"
-        )
+        what = "still runs or was killed" if is_newest else "was killed"
+        report.notes.append(f"life {life.life} {what}: the last rows of its ranks may be lacking")
     if not all(log.per_shard for log in life.ranks.values()):
         report.notes.append(
             "log.per_shard was off: no versions to check. Not checked: lost or doubled updates, "

@@ -42,7 +42,8 @@ def verify(directory: str | Path, *, log_root: str | Path | None = None) -> Repo
     status, result = _said(log.directory, report)
     for life in log.lives:
         report.findings += _check_files(log.directory, life, status, report, chain)
-        of_life = check_life(life) if life.ranks else None
+        is_newest = life is log.lives[-1]
+        of_life = check_life(life, is_newest=is_newest) if life.ranks else None
         if of_life is not None:
             report.findings += of_life.findings
             report.notes += of_life.notes

@@ -36,14 +36,18 @@ from mpitrain.comm.clocks import Board
 from mpitrain.comm.waiting import Patience
 from mpitrain.comm.window import ParameterWindow
 from mpitrain.comm.world import World
+from mpitrain.consistency.liveness import Liveness
 from mpitrain.consistency.rules import Rule
 from mpitrain.consistency.staleness import Staleness
-from mpitrain.core.errors import MpitrainError, agreed
+from mpitrain.core.errors import MpitrainError, StallError, agreed
 from mpitrain.core.position import Position
 from mpitrain.modes.record import StepRecord
 from mpitrain.modes.update import Update
 from mpitrain.modes.work import Work
 from mpitrain.optim.compensations import Compensation
+
+LOOK_EVERY_S = 1.0  # at the clocks of the others, for ranks that stand still
+LOOKS = 8  # within the limit, at least
 
 
 class Windowed:
@@ -111,6 +115,9 @@ class Windowed:
         needs_present = compensation is not None
         self._present = np.zeros(longest if needs_present else 0, update.gradient.dtype)
         self._slowest = 0
+        self._liveness = Liveness(world.size, patience.limit_s)
+        self._look_every_s = min(LOOK_EVERY_S, patience.limit_s / LOOKS)
+        self._next_look_s = 0.0
 
     @property
     def is_over(self) -> bool:
@@ -251,6 +258,7 @@ class Windowed:
     def _may_go_on(self) -> bool:
         """Look at the board; tell whether there is something to do but wait."""
         self._slowest = self._board.refresh()
+        self._look_for_silent_ranks()
         if not self._has_called and self.wants_meeting():
             self._board.call()
             self._has_called = True
@@ -258,6 +266,24 @@ class Windowed:
             return self._is_called or self.is_over
         is_left = self._work.is_left(self.clock, self._board.tickets_drawn)
         return not is_left or self._rule.may_start(self.clock, self._slowest)
+
+    def _look_for_silent_ranks(self) -> None:
+        """Fail when a rank has stood still for too long though it had work and might go on.
+
+        Without a bound nobody waits for such a rank, so nobody else would notice.
+        """
+        now_s = time.monotonic()
+        if now_s < self._next_look_s:
+            return
+        self._next_look_s = now_s + self._look_every_s
+        board, slowest = self._board, self._slowest
+        may_start = [self._rule.may_start(clock, slowest) for clock in board.clocks.tolist()]
+        late = self._liveness.look(board.clocks, board.is_finished, now_s, np.array(may_start))
+        others = [rank for rank in late if rank != self._world.rank]
+        if others:
+            names = ", ".join(map(self._world.named, others))
+            message = f"{names} took no step for {self._patience.limit_s:g} s (mode.limit_s)"
+            raise StallError(message)
 
     def _has_moved(self) -> bool:
         """Tell whether patience starts anew: for a rank that only waits for the others' end."""

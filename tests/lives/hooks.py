@@ -3,12 +3,16 @@
 What is to happen comes by environment, so that a resumed life, started without it, lives on:
 
     MPITRAIN_TEST_KILL = "RANK PHASE COUNT"   SIGKILL when the writer of files gets there
+    MPITRAIN_TEST_ACT = "RANK ACTION PHASE"   do something in a phase of the 20th step
 """
 
 from __future__ import annotations
 
+import ctypes
 import os
 import signal
+import time
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -19,6 +23,7 @@ from mpitrain.models.mlp import Mlp
 from mpitrain.storage import durable
 
 KILL = "MPITRAIN_TEST_KILL"
+ACT = "MPITRAIN_TEST_ACT"
 
 
 def killed_while_writing(config: Config, source: Source) -> Mlp:
@@ -43,3 +48,60 @@ def mlp(config: Config, source: Source) -> Mlp:
     made: Any = config.model
     num = int(np.prod(source.sample_shape))
     return Mlp(num, made.hidden, source.num_classes, made.activation, made.dtype)
+
+
+def acting(config: Config, source: Source) -> Mlp:
+    """Return an mlp; one rank dies or hangs in a phase of a step, after some that are well."""
+    from mpi4py import MPI
+
+    rank, action, phase = os.environ.get(ACT, "-1 none none").split()
+    if MPI.COMM_WORLD.rank == int(rank):
+        owner, name = _place(phase, config.mode.kind)
+        _act_at(owner, name, ACTIONS[action], 2 if phase == "checkpoint" else 40)
+    return mlp(config, source)
+
+
+def _place(phase: str, mode: str) -> tuple[type, str]:
+    """Return a method that runs in the middle of a phase."""
+    from mpitrain.checkpointing import Checkpointer
+    from mpitrain.comm.reduction import TreeReduction
+    from mpitrain.comm.window import ParameterWindow
+    from mpitrain.modes.synchronous import Synchronous
+    from mpitrain.modes.window import Windowed
+
+    is_bsp = mode == "bsp"
+    return {
+        "wait": (Synchronous, "start") if is_bsp else (Windowed, "_may_go_on"),
+        "read": (Synchronous, "read") if is_bsp else (ParameterWindow, "_get_piece"),
+        "compute": (Mlp, "loss_and_gradient"),
+        "write": (Synchronous, "_batch_size") if is_bsp else (ParameterWindow, "add"),
+        "collective": (TreeReduction, "_is_complete"),
+        "checkpoint": (Checkpointer, "_copy"),
+    }[phase]
+
+
+def _act_at(owner: Any, name: str, action: Callable[[], None], count: int) -> None:
+    """Make a method act at its ``count``-th call."""
+    original, left = getattr(owner, name), [count]
+
+    def replaced(*arguments: Any) -> Any:
+        left[0] -= 1
+        if left[0] == 0:
+            action()
+        return original(*arguments)
+
+    setattr(owner, name, replaced)
+
+
+def _loop() -> None:
+    until = time.monotonic() + 3600
+    while time.monotonic() < until:
+        pass
+
+
+ACTIONS: dict[str, Callable[[], None]] = {
+    "kill": lambda: os.kill(os.getpid(), signal.SIGKILL),
+    "stop": lambda: os.kill(os.getpid(), signal.SIGSTOP),
+    "loop": _loop,
+    "segv": lambda: ctypes.string_at(8),  # type: ignore[arg-type,return-value]
+}

@@ -1,0 +1,248 @@
+"""The lives of a run: the first, and those that go on from a checkpoint; on all ranks alike."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from mpitrain.bookkeeping import (
+    make_directory,
+    reopen_directory,
+    status,
+    write_failure,
+)
+from mpitrain.build import Plan, make_plan
+from mpitrain.checkpoint_content import STATE, read_parameters_into
+from mpitrain.comm.waiting import Patience
+from mpitrain.comm.world import World
+from mpitrain.config import Config, to_toml
+from mpitrain.core.errors import StoppedError, UserError
+from mpitrain.core.position import Start
+from mpitrain.data.source import Source
+from mpitrain.models.model import Model
+from mpitrain.result import Result, parameters_sha256
+from mpitrain.resuming import (
+    Resumption,
+    check_data,
+    checkpoint_of,
+    environment_changes,
+    find_resumption,
+    is_done,
+)
+from mpitrain.session import Session
+from mpitrain.stop import Stop, number_of
+from mpitrain.storage.checkpoints import Checkpoints
+from mpitrain.storage.run_directory import RunDirectory
+from mpitrain.storage.run_lock import RunLock
+
+
+def run_training(
+    world: World,
+    config: Config,
+    *,
+    model: Model | None = None,
+    source: Source | None = None,
+    stop: Stop | None = None,
+) -> Result:
+    """Train as ``config`` says and return what came out, on every rank.
+
+    Args:
+        world: the ranks.
+        config: the resolved configuration, the same on every rank.
+        model: used instead of the configuration's.
+        source: used instead of the configuration's.
+        stop: set by signals.
+
+    Raises:
+        UserError: on every rank, when the input of any is wrong; nothing was written then.
+        StoppedError: on every rank, when it was asked to stop; there is a checkpoint then.
+
+    Collective: yes.
+    """
+    world.agree(lambda: _check_threads(world, config))
+    plan = world.agree(lambda: _make_plan(config, world.size, model, source))
+    if config.run.init_from is not None:
+        plan = _started_from(world, plan, config.run.init_from)
+    world.check_equal(_identity(plan))
+    stop = stop or Stop()
+    _prepare(world, config, stop)
+
+    def open_directory() -> tuple[RunDirectory, str]:
+        return make_directory(plan, world), uuid.uuid4().hex
+
+    directory, run_id = world.from_root(open_directory)
+    with _locked(world, directory):
+        return _run(world, plan, directory, run_id, stop)
+
+
+def resume_training(
+    world: World,
+    root: Path,
+    overrides: Sequence[str] | Mapping[str, Any] = (),
+    *,
+    checkpoint: str | None = None,
+    model: Model | None = None,
+    source: Source | None = None,
+    stop: Stop | None = None,
+) -> Result:
+    """Go on with the run in ``root`` from a checkpoint, as a new life; see ``run_training``.
+
+    Args:
+        world: the ranks; their number may be another one.
+        root: the run directory.
+        overrides: ``key=value`` words, or values by dotted key.
+        checkpoint: name of the checkpoint; None takes the newest.
+        model: used instead of the configuration's.
+        source: used instead of the configuration's.
+        stop: set by signals.
+
+    Collective: yes.
+    """
+    with _locked(world, RunDirectory(root)):
+        found = world.from_root(lambda: find_resumption(root, overrides, checkpoint))
+        _check_files(world, found)
+        config, start = found.config, found.start(world.size)
+        world.agree(lambda: _check_threads(world, config))
+        plan = world.agree(lambda: _make_plan(config, world.size, model, source, start))
+        world.agree(lambda: check_data(found.facts, plan.source.digest))
+        world.agree(lambda: _check_work(found, plan))
+        world.agree(lambda: read_parameters_into(found.checkpoint, plan.model.layout, plan.initial))
+        world.check_equal(_identity(plan))
+        stop = stop or Stop()
+        _prepare(world, config, stop)
+        world.from_root(lambda: _reopen(world, found, plan))
+        return _run(world, plan, found.directory, found.run_id, stop, found)
+
+
+def _run(
+    world: World,
+    plan: Plan,
+    directory: RunDirectory,
+    run_id: str,
+    stop: Stop,
+    resumption: Resumption | None = None,
+) -> Result:
+    """Run a life to its end and say in status.json how it ended."""
+    life = plan.start.life
+    try:
+        result = Session(world, plan, directory, run_id, stop, resumption).run()
+        if world.is_root:
+            directory.write_result(result.facts)
+            directory.write_status(status("done", life=life))
+    except StoppedError as error:
+        if world.is_root:
+            directory.write_status(status("stopped", life=life, reason=str(error)))
+        world.meet("the status is written")
+        raise
+    except BaseException as error:
+        reason = f"rank {world.rank} on {world.host}: {type(error).__name__}: {error}"
+        write_failure(directory, life, reason)
+        raise
+    world.meet("the result is written")
+    plan.source.close()
+    return result
+
+
+@contextmanager
+def _locked(world: World, directory: RunDirectory) -> Iterator[None]:
+    """Hold the run directory's lock, on rank 0."""
+    locks: list[RunLock] = []
+
+    def take() -> None:
+        if not directory.run_toml.is_file():
+            message = f"{directory.root} is no run directory: there is no {directory.run_toml}"
+            raise UserError(message)
+        locks.append(RunLock(directory.root))
+
+    world.from_root(take)
+    try:
+        yield
+    finally:
+        for lock in locks:
+            lock.close()
+
+
+def _prepare(world: World, config: Config, stop: Stop) -> None:
+    """Listen to the run's stop signal, and be as patient as it says."""
+    mode = config.mode
+    stop.listen([number_of(config.run.stop_signal)])
+    world.patience = Patience(warn_s=mode.warn_s, limit_s=mode.limit_s, speak=world.speak)
+
+
+def _check_files(world: World, found: Resumption) -> None:
+    """Check the files of the checkpoint against their SHA-256, each rank some of them."""
+    folder = Checkpoints(found.directory.checkpoints)
+    mine = sorted(found.checkpoint.files)[world.rank :: world.size]
+    world.agree(lambda: folder.check(found.checkpoint, mine))
+
+
+def _check_work(found: Resumption, plan: Plan) -> None:
+    if is_done(found.directory) and plan.work.total_steps <= plan.start.position.steps:
+        message = (
+            f"{found.directory.root} is done: all {plan.start.position.steps} steps are taken; "
+            "give a larger run.steps or run.data_passes to go on"
+        )
+        raise UserError(message)
+
+
+def _reopen(world: World, found: Resumption, plan: Plan) -> None:
+    reopen_directory(found.directory, plan, world)
+    changes = environment_changes(found.facts)
+    if changes:
+        world.speak(f"environment differs: {changes}; bit-identity is not promised")
+    newer = Checkpoints(found.directory.checkpoints)
+    newer.clear_debris()
+    aside = newer.set_aside(found.checkpoint)
+    if aside:
+        world.speak(f"newer checkpoints were set aside: {', '.join(aside)}")
+
+
+def _started_from(world: World, plan: Plan, place: str) -> Plan:
+    """Return the plan with the parameters of another run's checkpoint."""
+    found = world.from_root(lambda: checkpoint_of(place))
+
+    def read() -> None:
+        Checkpoints(found.path.parent).check(found, [STATE])
+        read_parameters_into(found, plan.model.layout, plan.initial)
+
+    world.agree(read)
+    return plan
+
+
+def _make_plan(
+    config: Config,
+    size: int,
+    model: Model | None,
+    source: Source | None,
+    start: Start | None = None,
+) -> Plan:
+    try:
+        return make_plan(config, size, model=model, source=source, start=start)
+    except UserError:
+        raise
+    except (MemoryError, OverflowError, ValueError) as error:  # NumPy says ValueError too
+        message = f"the model or the data cannot be made: {error}; take smaller ones"
+        raise UserError(message) from error
+
+
+def _check_threads(world: World, config: Config) -> None:
+    if config.mode.progress == "thread" and world.thread_level != "multiple":
+        message = (
+            "mode.progress 'thread' needs MPI thread level multiple, this MPI gave "
+            f"{world.thread_level}; choose from: auto, none"
+        )
+        raise UserError(message)
+
+
+def _identity(plan: Plan) -> dict[str, str]:
+    """Return what every rank must have alike, as short texts."""
+    layout, source = plan.model.layout, plan.source
+    return {
+        "the configuration": to_toml(plan.config),
+        "the model's layout": f"{layout.names} {layout.shapes} {layout.dtype}",
+        "the number of training samples": f"{source.num_samples} in blocks of {source.block}",
+        "the parameters to start from (model.init)": parameters_sha256(plan.initial),
+    }
