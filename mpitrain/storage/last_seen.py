@@ -67,7 +67,7 @@ class LastSeen:
         """Write a new file, all of it, so that a full disk shows here and not later.
 
         Raises:
-            OSError: it cannot be written.
+            OSError: it cannot be written, or there is something at ``path`` already.
 
         Collective: no.
         """
@@ -171,9 +171,10 @@ def first_silent(all_seen: Iterable[Seen]) -> list[Seen]:
 
 
 def _mapped(path: Path, record: bytes) -> mmap.mmap:
-    """Write a file and map it; nothing is left of one that could not be written."""
-    try:
-        with open(path, "wb+", opener=_opener) as file:
+    """Write a new file and map it; one that could not be written is removed again."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+    try:  # only from here on is the file at this path ours to remove
+        with os.fdopen(descriptor, "wb+") as file:
             file.write(record)
             file.flush()
             os.fsync(file.fileno())
@@ -181,10 +182,6 @@ def _mapped(path: Path, record: bytes) -> mmap.mmap:
     except (OSError, ValueError):
         path.unlink(missing_ok=True)
         raise
-
-
-def _opener(path: str, flags: int) -> int:
-    return os.open(path, flags | os.O_NOFOLLOW, 0o644)
 
 
 def _parsed(record: bytes) -> Seen | None:
