@@ -91,7 +91,7 @@ def _readable(life: LifeLog) -> LifeLog:
     ranks, missing = dict(life.ranks), list(life.missing)
     for rank, log in life.ranks.items():
         try:
-            _ = dict(log.steps), log.events
+            log.read_all()
         except LogError as error:
             missing.append((log.path, str(error).removeprefix(f"{log.path}: ")))
             del ranks[rank]

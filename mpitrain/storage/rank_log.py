@@ -70,7 +70,17 @@ class RankLog:
             self.num_rows = read_counter(path, file, "steps/num_rows")
             self.num_events = read_counter(path, file, "events/num_rows")
             names = _check_tables(self, file)
-        self.steps: Mapping[str, npt.NDArray[Any]] = _Steps(path, names, self.num_rows)
+        self._steps = _Steps(path, names, self.num_rows)
+        self.steps: Mapping[str, npt.NDArray[Any]] = self._steps
+
+    def read_all(self) -> None:
+        """Read every column and event now, so that nothing that is read later can fail.
+
+        Raises:
+            LogError: something cannot be read.
+        """
+        self._steps.read_all()
+        _ = self.events
 
     @cached_property
     def events(self) -> list[Event]:
@@ -113,6 +123,14 @@ class _Steps(Mapping[str, npt.NDArray[Any]]):
                 rows = read_rows(self._path, file, f"steps/{name}", self._num_rows)
             self._columns[name] = rows
         return self._columns[name]
+
+    def read_all(self) -> None:
+        """Read what was not read yet, with one opening of the file."""
+        with opened(self._path) as file:
+            for name in self._names:
+                if name not in self._columns:
+                    rows = read_rows(self._path, file, f"steps/{name}", self._num_rows)
+                    self._columns[name] = rows
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._names)

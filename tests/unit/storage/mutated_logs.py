@@ -181,10 +181,10 @@ def bomb(file, name, shape, dtype, outside, random):
         file,
         name,
         lambda n: file.create_dataset(
-            n, (num, *shape[1:]), dtype, chunks=(2**18, *shape[1:]), compression=9
+            n, (num, *shape[1:]), dtype, chunks=(2**14, *shape[1:]), compression=9
         ),
     )
-    file[name][: 2**18] = np.zeros((2**18, *shape[1:]), dtype)
+    file[name][: 2**14] = np.zeros((2**14, *shape[1:]), dtype)
 
 
 def strings(file, name, shape, dtype, outside, random):
@@ -257,6 +257,7 @@ def read_all(path: Path) -> str:
     """Read everything a log has; return how that ended."""
     try:
         log = RankLog(path)
+        log.read_all()
         size = sum(column.nbytes for column in dict(log.steps).values())
         assert size <= path.stat().st_size
         assert isinstance(log.events, list)

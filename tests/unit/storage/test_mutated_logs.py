@@ -20,11 +20,11 @@ from mpitrain.storage.reading import open_log
 from mpitrain.storage.run_directory import RunDirectory
 from mpitrain.storage.staleness_log import LogWriter
 
-NUM_SEEDS = 300
+NUM_SEEDS = 250
 
 
 def test_mutated_logs_are_read_right_or_refused_in_bounded_memory() -> None:
-    """300 seeds: bits, pieces, lengths, links, shapes, filters, strings; no crash, 96 MiB."""
+    """Bits, pieces, lengths, links, shapes, filters, strings; no crash, in 96 MiB."""
     command = [sys.executable, str(Path(__file__).with_name("mutated_logs.py")), "0"]
     done = subprocess.run(
         [*command, str(NUM_SEEDS)], capture_output=True, text=True, timeout=300, check=False

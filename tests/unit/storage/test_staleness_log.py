@@ -257,6 +257,35 @@ print("closed")
     np.testing.assert_array_equal(log.steps["clock"], np.arange(log.num_rows))
 
 
+@pytest.mark.parametrize("limit", [0, 40, 1000, 20_000])
+def test_a_disk_that_is_full_from_the_start_is_told(tmp_path: Path, limit: int) -> None:
+    """No log is made, and the process ends by itself, where HDF5 alone would crash it."""
+    code = """
+import signal, sys
+from pathlib import Path
+import numpy as np
+from mpitrain.core.errors import LogError
+from mpitrain.storage.staleness_log import LogWriter
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+try:
+    LogWriter(Path(sys.argv[1]), attributes={}, shards=np.zeros((3, 3), np.int64),
+              per_shard=True, flush_every_s=60.0)
+except LogError as error:
+    print(error)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path / "a.h5")],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)),
+    )
+    assert (done.returncode, done.stderr) == (0, ""), done
+    assert done.stdout.startswith(f"cannot make the staleness log {tmp_path / 'a.h5'}: ")
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize("block_rows", [3, 1000])
 def test_a_killed_log_holds_a_prefix_of_whole_rows(tmp_path: Path, block_rows: int) -> None:
     """After kill -9 at a random moment, in 20 of 20 files: rows 0..n-1, each with its check."""
