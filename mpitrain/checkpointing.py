@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from threading import Thread
 from typing import Any
@@ -250,6 +251,8 @@ class Checkpointer:
                 return {"pruned": self._mark_and_prune(reports)}
             except CheckpointError as error:
                 errors.append(str(error))
+        with suppress(CheckpointError):  # what was begun takes room
+            self._folder.clear_debris()
         return {"error": errors[0]}
 
     def _mark_and_prune(self, reports: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -286,11 +289,12 @@ class Checkpointer:
             self._tell("checkpoint", detail | self._facts)
 
     def _fail(self, reason: str) -> None:
-        text = f"{reason}; the newest good checkpoint is {self.newest}"
         if self._settings.on_error == "stop":
-            self.trouble = text
+            self.trouble = reason
         elif not self._is_failing:
-            self._world.speak(f"warning: {text}; training goes on (checkpoint.on_error)")
+            newest = f"the newest good checkpoint is {self.newest}"
+            how = "training goes on (checkpoint.on_error)"
+            self._world.speak(f"warning: {reason}; {newest}; {how}")
         self._is_failing = True
 
     def _tell_digest(self, report: Mapping[str, Any]) -> None:

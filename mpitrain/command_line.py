@@ -206,7 +206,7 @@ def _add_bench(commands: argparse._SubParsersAction[_Parser]) -> None:
         help="measure what things cost, beside the least they can cost",
         description="Measure; one JSON line per row. Under launch: launch -n 2 bench window.",
     )
-    command.add_argument("name", metavar="NAME", help="log (one process) or window (any ranks)")
+    command.add_argument("name", metavar="NAME", help="checkpoint, log (one process), stop, window (any ranks)")
     command.set_defaults(run=_bench)
 
 

@@ -13,13 +13,14 @@ from collections.abc import Sequence
 from contextlib import suppress
 
 from mpitrain.core.console import tell
-from mpitrain.core.errors import FAILED, LogError, MpitrainError
+from mpitrain.core.errors import FAILED, LogError, MpitrainError, UserError
 from mpitrain.launch_note import Noted
 from mpitrain.storage.last_seen import Seen, all_last_seen, first_silent, place_text, seen_text
 from mpitrain.storage.run_directory import RunDirectory
 from mpitrain.storage.run_lock import RunLock
 
 NUM_LINES = 16
+LOCK_LIMIT_S = 2.0
 EARLIER_S = 1.0  # ranks that noted their last this long before the last of all are marked
 
 
@@ -85,18 +86,27 @@ def _mark(one: Seen, latest_s: float, *, is_silent: bool) -> str:
 def _write_failure(noted: Noted, reason: str) -> None:
     """Say in status.json that the run failed, unless somebody has gone on with it."""
     directory = RunDirectory(noted.directory)
+    status = {
+        "status": "failed",
+        "life": noted.life,
+        "pid": noted.pid,
+        "time": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+        "reason": reason,
+    }
     with suppress(OSError, MpitrainError):
-        lock = RunLock(directory.root)
+        lock = _locked(directory)
         try:
             if still_runs(noted):
-                directory.write_status(
-                    {
-                        "status": "failed",
-                        "life": noted.life,
-                        "pid": noted.pid,
-                        "time": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
-                        "reason": reason,
-                    }
-                )
+                directory.write_status(status)
         finally:
             lock.close()
+
+
+def _locked(directory: RunDirectory) -> RunLock:
+    """Take the run's lock, which a dying rank 0 may hold for a moment longer."""
+    until = time.monotonic() + LOCK_LIMIT_S
+    while time.monotonic() < until:
+        with suppress(UserError):
+            return RunLock(directory.root)
+        time.sleep(0.05)
+    return RunLock(directory.root)

@@ -19,7 +19,6 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from types import FrameType
-from typing import Any
 
 from mpitrain.core.console import tell
 from mpitrain.core.errors import UserError
@@ -64,10 +63,12 @@ class Job:
     def run(self, command: Sequence[str], environ: Mapping[str, str]) -> int:
         """Start, wait, and return the exit code; 128 + number where a signal ended ``mpiexec``.
 
+        Afterwards this process ignores the signals that it listened to: it is about to end.
+
         Raises:
             UserError: it cannot be started.
         """
-        before = self._listen()
+        heard = self._listen()
         take_in_orphans()
         try:
             self._start(command, {**environ, NOTE_VARIABLE: str(self._note.path)})
@@ -78,11 +79,11 @@ class Job:
         finally:
             signal.setitimer(signal.ITIMER_REAL, 0)
             take_in_orphans(is_wanted=False)
-            for number, handler in before.items():
-                signal.signal(number, handler)
+            for number in heard:  # what comes now must not spoil the exit code
+                signal.signal(number, signal.SIG_IGN)
         return 128 - code if code < 0 else code
 
-    def _listen(self) -> dict[int, Any]:
+    def _listen(self) -> list[int]:
         handlers: dict[int, Handler] = {
             number: self._end
             for number in ENDING
@@ -90,7 +91,9 @@ class Job:
             if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN
         }
         handlers |= {STOP: self._stop, signal.SIGALRM: self._look}
-        return {number: signal.signal(number, handler) for number, handler in handlers.items()}
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+        return list(handlers)
 
     def _start(self, command: Sequence[str], environ: Mapping[str, str]) -> None:
         # a process outside the terminal's group is stopped when it reads from the terminal

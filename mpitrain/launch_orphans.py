@@ -39,13 +39,15 @@ def end_orphans(mark: str, mpiexec_pid: int) -> list[int]:
         the processes that were ended.
     """
     began = time.monotonic()
+    known: set[int] = set()
     ended: set[int] = set()
     mapped: set[Path] = set()
-    while found := _orphans(mark):
+    # one that is dying loses its environment before its files and locks: remember it
+    while known := _still_ours(known | {pid for pid in _children() if _has_mark(pid, mark)}):
         passed_s = time.monotonic() - began
         if passed_s > LIMIT_S:
             break
-        for pid in found if passed_s > GRACE_S else ():
+        for pid in known - ended if passed_s > GRACE_S else ():
             mapped |= mapped_paths(pid)
             os.kill(pid, signal.SIGKILL)  # the number is not used again before it is reaped
             ended.add(pid)
@@ -54,13 +56,14 @@ def end_orphans(mark: str, mpiexec_pid: int) -> list[int]:
     return sorted(ended)
 
 
-def _orphans(mark: str) -> list[int]:
-    """Return the job's processes that this process is the parent of, and reap the dead ones."""
-    found = [pid for pid in _children() if _has_mark(pid, mark)]
-    for pid in found:
+def _still_ours(pids: set[int]) -> set[int]:
+    """Reap those of ``pids`` that are dead; return the others."""
+    left = set()
+    for pid in pids:
         with suppress(ChildProcessError):
-            os.waitpid(pid, os.WNOHANG)
-    return [pid for pid in found if _parent(pid) == os.getpid()]
+            if os.waitpid(pid, os.WNOHANG) == (0, 0):
+                left.add(pid)
+    return left
 
 
 def _remove(mapped: set[Path], mpiexec_pid: int) -> None:

@@ -19,7 +19,7 @@ from mpitrain.checkpoint_content import STATE, read_parameters_into
 from mpitrain.comm.waiting import Patience
 from mpitrain.comm.world import World
 from mpitrain.config import Config, to_toml
-from mpitrain.core.errors import StoppedError, UserError
+from mpitrain.core.errors import MpitrainError, StoppedError, UserError
 from mpitrain.core.position import Start
 from mpitrain.data.source import Source
 from mpitrain.models.model import Model
@@ -139,7 +139,9 @@ def _run(
         raise
     except BaseException as error:
         reason = f"rank {world.rank} on {world.host}: {type(error).__name__}: {error}"
-        write_failure(directory, life, reason)
+        is_agreed = isinstance(error, MpitrainError) and error.is_agreed
+        if world.is_root or not is_agreed:
+            write_failure(directory, life, str(error) if is_agreed else reason)
         raise
     world.meet("the result is written")
     plan.source.close()

@@ -22,7 +22,12 @@ class LogKeeper:
     """
 
     def __init__(
-        self, log: LogWriter | NullLog, fail: Callable[[str], None], now: Callable[[], float]
+        self,
+        log: LogWriter | NullLog,
+        fail: Callable[[str], None],
+        now: Callable[[], float],
+        *,
+        is_needed: bool = True,
     ) -> None:
         """Keep ``log``.
 
@@ -30,7 +35,9 @@ class LogKeeper:
             log: the log of this rank.
             fail: told once, by the main thread, why the log cannot be written.
             now: seconds since the run's common zero.
+            is_needed: whether a checkpoint counts only when the steps before it are in the log.
         """
+        self._is_needed = is_needed
         self._log = log
         self._append = log.append
         self._fail = fail
@@ -71,12 +78,17 @@ class LogKeeper:
             self._let_go(error)
 
     def sync(self) -> None:
-        """Return when every step so far is on disk; any thread.
+        """Return when every step so far is on disk, if it is needed; any thread.
 
         Raises:
             LogError: it cannot be.
         """
-        self._log.flush()
+        try:
+            self._log.flush()
+        except LogError:
+            if self._is_needed:
+                raise
+            return
         if isinstance(self._log, LogWriter):
             file = os.open(self._log.path, os.O_RDONLY)
             try:

@@ -194,7 +194,9 @@ class Meeting:
             text = min(troubles, key=lambda trouble: trouble.weight).text
             if newest.name != "none":
                 text += f"; the newest good checkpoint is {newest.name}: resume {self._place}"
-            raise agreed(MpitrainError(text))
+            error = agreed(MpitrainError(text))
+            error.is_clean_end = True
+            raise error
 
     def _end(self) -> Position:
         """Write the last checkpoint of this life."""

@@ -75,7 +75,10 @@ class Session:
         if resumption is not None:
             self._read_optimizer(resumption)
         self._evaluator = Evaluator(self._mode, plan.model, plan.source, plan.shards)
-        self._log = LogKeeper(self._open_log(), self._lose_log, self._clock.now)
+        is_needed = plan.config.log.on_error == "stop"
+        self._log = LogKeeper(
+            self._open_log(), self._lose_log, self._clock.now, is_needed=is_needed
+        )
         self._checkpointer = self._make_checkpointer()
         self._meeting = self._make_meeting()
         self._mode.wants_meeting = self._meeting.is_wanted

@@ -5,10 +5,14 @@ from __future__ import annotations
 import json
 import os
 import sys
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
 
 from mpitrain.core.errors import unknown
 from mpitrain.launch_environment import rank_defaults
+
+if TYPE_CHECKING:
+    from mpitrain.comm.world import World
 
 
 def bench_command(name: str) -> int:
@@ -17,7 +21,7 @@ def bench_command(name: str) -> int:
     Raises:
         UserError: there is no such measurement.
 
-    Collective: yes, for "window".
+    Collective: yes, for "stop" and "window".
     """
     if name not in BENCHES:
         mistake = unknown("measurement", name, BENCHES)
@@ -42,8 +46,19 @@ def _checkpoint() -> int:
     return 0
 
 
+def _stop() -> int:
+    from mpitrain.bench.stop import measure
+
+    return _on_ranks(measure)
+
+
 def _window() -> int:
     from mpitrain.bench.window import measure
+
+    return _on_ranks(measure)
+
+
+def _on_ranks(measure: Callable[[World], Iterator[dict[str, Any]]]) -> int:
     from mpitrain.comm.world import World
 
     world = World()
@@ -60,4 +75,4 @@ def _show(row: dict[str, Any]) -> None:
     sys.stdout.flush()
 
 
-BENCHES = {"checkpoint": _checkpoint, "log": _log, "window": _window}
+BENCHES = {"checkpoint": _checkpoint, "log": _log, "stop": _stop, "window": _window}
