@@ -30,6 +30,7 @@ from mpitrain.data.synthetic import SyntheticSource
 from mpitrain.models.mlp import Mlp
 from mpitrain.models.model import Model
 from mpitrain.models.softmax import Softmax
+from mpitrain.modes.mode import Mode
 from mpitrain.modes.synchronous import Synchronous
 from mpitrain.modes.update import Update
 from mpitrain.modes.window import Windowed
@@ -45,7 +46,6 @@ from mpitrain.optim.nesterov import Nesterov
 from mpitrain.optim.rmsprop import RmsProp
 from mpitrain.optim.schedules import Schedule
 from mpitrain.optim.sgd import Sgd
-from mpitrain.training import Mode
 
 MOST_DELAY = 1e6
 MOST_SHARDS = 64  # of the default number of shards, min(P, 64)

@@ -12,8 +12,8 @@ from typing import NoReturn
 
 from mpitrain import __version__
 from mpitrain.config import settings
-from mpitrain.config_setting import NONE
-from mpitrain.config_text import format_value
+from mpitrain.config.setting import NONE
+from mpitrain.config.text import format_value
 from mpitrain.core.errors import FAILED, USER_MISTAKE, MpitrainError, UserError
 from mpitrain.launch import launch, train_words
 from mpitrain.launch_environment import is_first_rank
@@ -206,7 +206,9 @@ def _add_bench(commands: argparse._SubParsersAction[_Parser]) -> None:
         help="measure what things cost, beside the least they can cost",
         description="Measure; one JSON line per row. Under launch: launch -n 2 bench window.",
     )
-    command.add_argument("name", metavar="NAME", help="checkpoint, log (one process), stop, window (any ranks)")
+    command.add_argument(
+        "name", metavar="NAME", help="checkpoint, log (one process), stop, window (any ranks)"
+    )
     command.set_defaults(run=_bench)
 
 

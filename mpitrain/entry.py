@@ -45,7 +45,7 @@ def train_command(run_file: str | None, overrides: Sequence[str]) -> int:
 
     def run(world: World) -> Result:
         from mpitrain.config import load
-        from mpitrain.lives import run_training
+        from mpitrain.running.lives import run_training
 
         config = world.from_root(lambda: load(run_file, overrides))
         return run_training(world, config, stop=COMMAND_LINE)
@@ -60,7 +60,7 @@ def resume_command(directory: str, overrides: Sequence[str], checkpoint: str | N
     """
 
     def run(world: World) -> Result:
-        from mpitrain.lives import resume_training
+        from mpitrain.running.lives import resume_training
 
         root = Path(directory)
         return resume_training(world, root, overrides, checkpoint=checkpoint, stop=COMMAND_LINE)
@@ -121,7 +121,7 @@ def train(
     """
 
     def run(world: World, stop: Stop) -> Result:
-        from mpitrain.lives import run_training
+        from mpitrain.running.lives import run_training
 
         resolved = world.agree(lambda: _resolved(config, overrides))
         return run_training(world, resolved, model=model, source=data, stop=stop)
@@ -159,7 +159,7 @@ def resume(
     """
 
     def run(world: World, stop: Stop) -> Result:
-        from mpitrain.lives import resume_training
+        from mpitrain.running.lives import resume_training
 
         return resume_training(
             world,

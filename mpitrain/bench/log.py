@@ -19,10 +19,10 @@ import numpy as np
 
 from mpitrain.core.batch import Batch
 from mpitrain.models.mlp import Mlp
-from mpitrain.log_keeper import LogKeeper
 from mpitrain.modes.record import StepRecord
+from mpitrain.running.log_keeper import LogKeeper
+from mpitrain.running.totals import Totals
 from mpitrain.storage.staleness_log import LogWriter
-from mpitrain.totals import Totals
 
 SEGMENT_STEPS = 500
 NUM_PAIRS = 100

@@ -18,7 +18,7 @@ import numpy as np
 
 from mpitrain.comm.world import World
 from mpitrain.config import from_mapping
-from mpitrain.lives import run_training
+from mpitrain.running.lives import run_training
 from mpitrain.storage.reading import open_log
 
 HIDDEN = (4096, 2048)  # 8.7 million parameters, 33 MiB

@@ -16,9 +16,11 @@ class MpitrainError(Exception):
     Attributes:
         is_agreed: every rank raises it at the same place, so one of them may speak for all, and
             none needs to be stopped by another.
+        is_clean_end: every rank is at a step boundary, so that all its steps are in its log.
     """
 
     is_agreed = False
+    is_clean_end = False
 
 
 Error = TypeVar("Error", bound=MpitrainError)
@@ -35,18 +37,16 @@ class StallError(MpitrainError):
 class StoppedError(MpitrainError):
     """The run was asked to stop and did, with a checkpoint to go on from; every rank raises it.
 
-    Every update of every rank is in its log.
-
     Attributes:
         steps: steps of all ranks since the start of the run.
         checkpoint: path of the checkpoint.
     """
 
+    is_agreed = True
     is_clean_end = True
 
     def __init__(self, message: str, steps: int, checkpoint: str) -> None:
         super().__init__(message)
-        self.is_agreed = True
         self.steps = steps
         self.checkpoint = checkpoint
 

@@ -13,7 +13,7 @@ from mpitrain.comm.window import ParameterWindow
 from mpitrain.comm.world import World, all_stop_when_one_fails
 from mpitrain.config import from_mapping
 from mpitrain.core.shards import Shards
-from mpitrain.lives import run_training
+from mpitrain.running.lives import run_training
 
 MODES = {"bsp": {"kind": "bsp"}, "ssp": {"kind": "ssp", "bound": 3}, "asp": {"kind": "asp"}}
 BUSY_S = 1.5

@@ -63,11 +63,11 @@ def acting(config: Config, source: Source) -> Mlp:
 
 def _place(phase: str, mode: str) -> tuple[type, str]:
     """Return a method that runs in the middle of a phase."""
-    from mpitrain.checkpointing import Checkpointer
     from mpitrain.comm.reduction import TreeReduction
     from mpitrain.comm.window import ParameterWindow
     from mpitrain.modes.synchronous import Synchronous
     from mpitrain.modes.window import Windowed
+    from mpitrain.running.checkpointing import Checkpointer
 
     is_bsp = mode == "bsp"
     return {

@@ -15,6 +15,7 @@ import time
 from pathlib import Path
 
 from mpitrain.analysis.verify import verify
+from mpitrain.segments import mapped_segments
 from tests.lives.hooks import ACT
 from tests.lives.jobs import Job, descendants, status_of, wait_for_steps
 
@@ -41,18 +42,17 @@ SETTINGS = (
 
 def one(folder: Path, launcher: str, mode: str, phase: str, action: str) -> tuple[bool, str]:
     """Run one case; return whether all is well, and what was seen."""
-    shared = set(Path("/dev/shm").iterdir())
     run = folder / "run"
     words = ["train", f"mode.kind={mode}", f"run.directory={run}", *SETTINGS]
     job = Job(folder, launcher, RANKS, words, **{ACT: f"1 {action} {phase}"})
     wait_for_steps(job, run)
     began_s = time.monotonic()
     pids = descendants(job.process.pid)
+    shared = {path for pid in pids for path in mapped_segments(pid)}
     code = job.wait(40)
     took_s = time.monotonic() - began_s
-    time.sleep(0.3)
-    orphans = [pid for pid in pids if Path(f"/proc/{pid}").exists()]
-    left = set(Path("/dev/shm").iterdir()) - shared
+    orphans = left_after(pids)
+    left = [path for path in shared if path.exists()]
     said = [line for line in job.text().splitlines() if "rank 1" in line and "mpitrain" in line]
     state = status_of(run).get("status")
     again = Job(folder, launcher, RANKS, ["resume", str(run)])
@@ -66,8 +66,26 @@ def one(folder: Path, launcher: str, mode: str, phase: str, action: str) -> tupl
     )
     text = facts + "".join(f"\n    {line[:250]}" for line in said[-2:])
     if not is_well:
-        text += f"\n{job.text()[-1500:]}\n{again.text()[-800:]}"
+        text += f"\n{job.text()[-600:]}\n{again.text()[-300:]}"
     return is_well, text
+
+
+def left_after(pids: list[int], limit_s: float = 3.0) -> list[int]:
+    """Return which processes are still there, and no zombies, after at most ``limit_s``."""
+    until = time.monotonic() + limit_s
+    while True:
+        left = [pid for pid in pids if _is_alive(pid)]
+        if not left or time.monotonic() > until:
+            return left
+        time.sleep(0.05)
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return False
+    return fields.rpartition(")")[2].split()[0] not in "ZX"
 
 
 def main(words: list[str]) -> int:

@@ -68,7 +68,7 @@ def one(folder: Path, launcher: str, mode: str, at_s: float) -> str:
 def main(words: list[str]) -> int:
     """Run all; print a table of outcomes."""
     repeats = int(words[0]) if words else 30
-    chosen = random.Random(7)  # noqa: S311
+    chosen = random.Random(7)
     bad = 0
     for launcher in words[1:] or LAUNCHERS:
         for mode in ("bsp", "ssp", "asp"):

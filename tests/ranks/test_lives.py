@@ -21,7 +21,7 @@ from mpitrain.data.source import Source
 from mpitrain.data.synthetic import SyntheticSource
 from mpitrain.models.mlp import Mlp
 from mpitrain.result import Result
-from mpitrain.lives import resume_training, run_training
+from mpitrain.running.lives import resume_training, run_training
 from mpitrain.stop import Stop
 from mpitrain.storage.checkpoints import Checkpoints
 from mpitrain.storage.reading import open_log

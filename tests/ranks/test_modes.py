@@ -18,7 +18,7 @@ from mpitrain.comm.world import World
 from mpitrain.config import from_mapping
 from mpitrain.core.errors import UserError
 from mpitrain.result import Result
-from mpitrain.lives import run_training
+from mpitrain.running.lives import run_training
 from mpitrain.storage.reading import open_log
 
 MODES: dict[str, dict[str, Any]] = {

@@ -199,7 +199,7 @@ mpi4py.rc.initialize = False
 import json
 from mpitrain import build
 from mpitrain.comm.reduction import REDUCTIONS
-from mpitrain.straggler import DRAWS
+from mpitrain.running.straggler import DRAWS
 print(json.dumps({
     "model.kind": sorted(build.MODELS),
     "optimizer.kind": sorted(build.OPTIMIZERS),

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from mpitrain.config import Straggler
-from mpitrain.straggler import make_injector
+from mpitrain.running.straggler import make_injector
 
 
 def delays_of(settings: Straggler, rank: int, num: int, seed: int = 1) -> list[float]:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from mpitrain.modes.record import StepRecord
-from mpitrain.totals import Totals, merged
+from mpitrain.running.totals import Totals, merged
 
 
 def make_totals(rank: int) -> Totals:

@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from mpitrain import environment
-from mpitrain.checkpoint_content import read_position
 from mpitrain.config import ENVIRONMENT, Config, changed, load, parsed, to_mapping
 from mpitrain.core.errors import CheckpointError, LogError, UserError
 from mpitrain.core.position import Position, Start
+from mpitrain.running.checkpoint_content import read_position
+from mpitrain.running.totals import Totals
 from mpitrain.storage.checkpoints import Checkpoint, Checkpoints
 from mpitrain.storage.run_directory import RunDirectory, read_json
-from mpitrain.totals import Totals
 
 FIXED_TABLES = ("data", "model")
 FIXED = (

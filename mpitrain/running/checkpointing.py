@@ -19,7 +19,15 @@ import numpy as np
 import numpy.typing as npt
 
 from mpitrain.build import Plan
-from mpitrain.checkpoint_content import (
+from mpitrain.comm.reports import Reports
+from mpitrain.comm.waiting import Patience
+from mpitrain.comm.world import World
+from mpitrain.core.errors import CheckpointError, LogError
+from mpitrain.core.position import Position
+from mpitrain.modes.mode import Mode
+from mpitrain.modes.update import Update
+from mpitrain.result import parameters_sha256
+from mpitrain.running.checkpoint_content import (
     STATE,
     rank_arrays,
     rank_attributes,
@@ -27,17 +35,9 @@ from mpitrain.checkpoint_content import (
     state_arrays,
     state_attributes,
 )
-from mpitrain.comm.reports import Reports
-from mpitrain.comm.waiting import Patience
-from mpitrain.comm.world import World
-from mpitrain.core.errors import CheckpointError, LogError
-from mpitrain.core.position import Position
-from mpitrain.modes.update import Update
-from mpitrain.result import parameters_sha256
+from mpitrain.running.totals import Totals
 from mpitrain.storage.checkpoint_file import Written, write_checkpoint_file
 from mpitrain.storage.checkpoints import Checkpoints
-from mpitrain.totals import Totals
-from mpitrain.training import Mode
 
 Vector = npt.NDArray[Any]
 Tell = Callable[[str, Mapping[str, Any]], None]

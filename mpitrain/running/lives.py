@@ -8,14 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from mpitrain.bookkeeping import (
-    make_directory,
-    reopen_directory,
-    status,
-    write_failure,
-)
 from mpitrain.build import Plan, make_plan
-from mpitrain.checkpoint_content import STATE, read_parameters_into
 from mpitrain.comm.waiting import Patience
 from mpitrain.comm.world import World
 from mpitrain.config import Config, to_toml
@@ -24,7 +17,14 @@ from mpitrain.core.position import Start
 from mpitrain.data.source import Source
 from mpitrain.models.model import Model
 from mpitrain.result import Result, parameters_sha256
-from mpitrain.resuming import (
+from mpitrain.running.bookkeeping import (
+    make_directory,
+    reopen_directory,
+    status,
+    write_failure,
+)
+from mpitrain.running.checkpoint_content import STATE, read_parameters_into
+from mpitrain.running.resuming import (
     Resumption,
     check_data,
     checkpoint_of,
@@ -32,7 +32,7 @@ from mpitrain.resuming import (
     find_resumption,
     is_done,
 )
-from mpitrain.session import Session
+from mpitrain.running.session import Session
 from mpitrain.stop import Stop, number_of
 from mpitrain.storage.checkpoints import Checkpoints
 from mpitrain.storage.run_directory import RunDirectory

@@ -12,8 +12,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from mpitrain.config_setting import Fact, Table, check_names, describe, shown
-from mpitrain.config_tables import (
+from mpitrain.config.setting import Fact, Table, check_names, describe, shown
+from mpitrain.config.tables import (
     Checkpoint,
     Data,
     Device,
@@ -25,7 +25,7 @@ from mpitrain.config_tables import (
     Staleness,
     Straggler,
 )
-from mpitrain.config_text import format_tables, parse_value, read_toml, split_override
+from mpitrain.config.text import format_tables, parse_value, read_toml, split_override
 from mpitrain.core.errors import UserError
 
 __all__ = [

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from mpitrain.config_setting import shown
+from mpitrain.config.setting import shown
 from mpitrain.core.errors import UserError
 
 

@@ -9,9 +9,9 @@ from typing import Any, Self
 
 from mpitrain.core.errors import LogError
 from mpitrain.modes.record import StepRecord
+from mpitrain.running.totals import Totals
 from mpitrain.storage.null_log import NullLog
 from mpitrain.storage.staleness_log import LogWriter
-from mpitrain.totals import Totals
 
 
 class LogKeeper:

@@ -18,9 +18,9 @@ import numpy.typing as npt
 from mpitrain.core.errors import CheckpointError
 from mpitrain.core.layout import Layout
 from mpitrain.core.position import SCALARS, Position
+from mpitrain.running.totals import Totals
 from mpitrain.storage.checkpoint_file import CheckpointFile
 from mpitrain.storage.checkpoints import Checkpoint
-from mpitrain.totals import Totals
 
 Arrays = dict[str, npt.NDArray[Any]]
 Attributes = dict[str, str | int | float]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import ClassVar
 
-from mpitrain.config_setting import NONE, Table, setting
+from mpitrain.config.setting import NONE, Table, setting
 from mpitrain.core.errors import UserError
 from mpitrain.stop import STOP_SIGNALS
 

@@ -6,13 +6,13 @@ import os
 from contextlib import suppress
 from functools import partial
 
-from mpitrain.bookkeeping import (
-    write_failure,
-)
 from mpitrain.build import Plan
 from mpitrain.comm.world import World
 from mpitrain.core.phases import COMPUTE
 from mpitrain.launch_note import note_run_directory
+from mpitrain.running.bookkeeping import (
+    write_failure,
+)
 from mpitrain.storage.last_seen import LastSeen, last_seen_path, place_and_age, read_last_seen
 from mpitrain.storage.run_directory import RunDirectory
 from mpitrain.watch import WATCHED, Watch

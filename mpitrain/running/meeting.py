@@ -13,15 +13,15 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
-from mpitrain.checkpointing import Checkpointer
 from mpitrain.comm.world import World
 from mpitrain.core.errors import MpitrainError, StoppedError, agreed
 from mpitrain.core.phases import CHECKPOINT
 from mpitrain.core.position import Position
+from mpitrain.modes.mode import Mode
 from mpitrain.modes.record import StepRecord
+from mpitrain.running.checkpointing import Checkpointer
+from mpitrain.running.totals import Totals, merged
 from mpitrain.stop import Stop
-from mpitrain.totals import Totals, merged
-from mpitrain.training import Mode
 
 Event = Callable[[str, Mapping[str, Any]], None]
 

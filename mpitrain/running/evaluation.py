@@ -12,9 +12,9 @@ from mpitrain.core.phases import EVALUATION
 from mpitrain.core.shards import Shards
 from mpitrain.data.source import Source
 from mpitrain.models.model import Model
+from mpitrain.modes.mode import Mode
 from mpitrain.modes.record import StepRecord
-from mpitrain.totals import Totals
-from mpitrain.training import Mode
+from mpitrain.running.totals import Totals
 
 Tell = Callable[[Mapping[str, Any]], None]
 

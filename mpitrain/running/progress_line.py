@@ -9,9 +9,9 @@ from typing import Any, Protocol
 
 from mpitrain.core.console import tell
 from mpitrain.launch_environment import TERMINAL_VARIABLE
+from mpitrain.modes.mode import Mode
 from mpitrain.modes.record import StepRecord
-from mpitrain.totals import Totals
-from mpitrain.training import Mode
+from mpitrain.running.totals import Totals
 
 
 class Progress:

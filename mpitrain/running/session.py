@@ -10,26 +10,31 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mpitrain.bookkeeping import (
-    log_attributes,
-    open_log,
-)
 from mpitrain.build import Plan, open_exchange
-from mpitrain.checkpoint_content import read_optimizer_into
-from mpitrain.checkpointing import Checkpointer
 from mpitrain.comm.host_clock import HostClock
 from mpitrain.comm.world import World
 from mpitrain.core.errors import MpitrainError, agreed
-from mpitrain.evaluation import Evaluator, RegularEvaluation
-from mpitrain.loader import Loader
-from mpitrain.log_keeper import LogKeeper
-from mpitrain.meeting import Deadline, Meeting
 from mpitrain.modes.record import StepRecord
-from mpitrain.progress_line import Progress
 from mpitrain.result import SCHEMA, Result, parameters_sha256
-from mpitrain.resuming import (
+from mpitrain.running.bookkeeping import (
+    log_attributes,
+    open_log,
+)
+from mpitrain.running.checkpoint_content import read_optimizer_into
+from mpitrain.running.checkpointing import Checkpointer
+from mpitrain.running.evaluation import Evaluator, RegularEvaluation
+from mpitrain.running.loader import Loader
+from mpitrain.running.log_keeper import LogKeeper
+from mpitrain.running.meeting import Deadline, Meeting
+from mpitrain.running.progress_line import Progress
+from mpitrain.running.resuming import (
     Resumption,
 )
+from mpitrain.running.straggler import Injector, make_injector
+from mpitrain.running.supervision import Supervision
+from mpitrain.running.totals import Totals
+from mpitrain.running.training import Observer, train_steps
+from mpitrain.running.wording import heading, summary
 from mpitrain.segments import unlink_segments
 from mpitrain.slurm import Slurm
 from mpitrain.stop import Stop
@@ -37,11 +42,6 @@ from mpitrain.storage.checkpoints import Checkpoints
 from mpitrain.storage.null_log import NullLog
 from mpitrain.storage.run_directory import RunDirectory
 from mpitrain.storage.staleness_log import LogWriter
-from mpitrain.straggler import Injector, make_injector
-from mpitrain.supervision import Supervision
-from mpitrain.totals import Totals
-from mpitrain.training import Observer, train_steps
-from mpitrain.wording import heading, summary
 
 EVALUATION_TIMES = 10.0  # patience for the evaluation at the end, in mode.limit_s
 
