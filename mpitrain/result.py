@@ -6,6 +6,7 @@ import hashlib
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import numpy.typing as npt
 
 from mpitrain.storage.run_directory import json_line
@@ -38,6 +39,12 @@ class Result:
 
 
 def parameters_sha256(flat: npt.NDArray[Any]) -> str:
-    """Return the SHA-256 of the flat vector's little-endian bytes, in layout order."""
+    """Return the SHA-256 of the flat vector's little-endian bytes, in layout order.
+
+    Other threads go on meanwhile.
+
+    Args:
+        flat: (n,), contiguous, host, unchanged.
+    """
     little = flat.astype(flat.dtype.newbyteorder("<"), copy=False)
-    return hashlib.sha256(little.tobytes()).hexdigest()
+    return hashlib.sha256(little.view(np.uint8).data).hexdigest()

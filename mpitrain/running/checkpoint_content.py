@@ -83,7 +83,7 @@ def read_position(checkpoint: Checkpoint) -> tuple[Position, Totals, str]:
         CheckpointError: the file does not hold that.
     """
     path = checkpoint.path / STATE
-    with CheckpointFile(path, checkpoint.files.get(STATE)) as file:
+    with CheckpointFile(path, checkpoint.files[STATE]) as file:
         try:
             arrays = {
                 name: file.read(name, most_bytes=MOST_BYTES).astype(np.int64, casting="safe")
@@ -93,7 +93,7 @@ def read_position(checkpoint: Checkpoint) -> tuple[Position, Totals, str]:
             position = Position.of(scalars, arrays)
             totals = Totals.of_earlier(json.loads(str(file.attributes["totals"])))
             run_id = str(file.attributes["run_id"])
-            _check_position(position, checkpoint)
+            _check_position(position, checkpoint, file.attributes.get("life"))
         except (KeyError, TypeError, ValueError, OverflowError) as error:
             if isinstance(error, CheckpointError):
                 raise
@@ -107,14 +107,14 @@ def read_parameters_into(checkpoint: Checkpoint, layout: Layout, out: npt.NDArra
     """Read the flat parameter vector.
 
     Args:
-        checkpoint: a complete one.
+        checkpoint: a complete one, whose files have been checked.
         layout: what the model expects; every parameter must be there in this shape and dtype.
         out: (n,), overwritten.
 
     Raises:
         CheckpointError: a parameter is missing, too many, or of another shape or dtype; names it.
     """
-    with CheckpointFile(checkpoint.path / STATE, checkpoint.files.get(STATE)) as file:
+    with CheckpointFile(checkpoint.path / STATE) as file:
         stored = {key for key in file.keys if key.startswith(f"{PARAMETERS}/")}
         expected = {f"{PARAMETERS}/{name}": view for name, view in layout.views(out).items()}
         _check_names(file.path, stored, set(expected), "parameter", PARAMETERS)
@@ -136,7 +136,7 @@ def read_optimizer_into(
     momentum of all together is kept.
 
     Args:
-        checkpoint: a complete one.
+        checkpoint: a complete one, whose files have been checked.
         old: position as read from it.
         new: position that this life starts from.
         rank: of this rank.
@@ -157,7 +157,10 @@ def _add_state(
     checkpoint: Checkpoint, rank: int, state: Mapping[str, npt.NDArray[Any]], *, is_first: bool
 ) -> None:
     name = rank_file(rank)
-    with CheckpointFile(checkpoint.path / name, checkpoint.files.get(name)) as file:
+    if name not in checkpoint.files:
+        message = f"checkpoint {checkpoint.path}: its mark does not list {name}"
+        raise CheckpointError(message)
+    with CheckpointFile(checkpoint.path / name) as file:
         expected = rank_arrays(state)
         stored = {key for key in file.keys if key.startswith(f"{OPTIMIZER}/")}
         _check_names(file.path, stored, set(expected), "optimiser state", OPTIMIZER)
@@ -170,7 +173,7 @@ def _add_state(
                 np.add(vector, part, out=vector)
 
 
-def _check_position(position: Position, checkpoint: Checkpoint) -> None:
+def _check_position(position: Position, checkpoint: Checkpoint, life: Any) -> None:
     """Check what a stranger's file may have wrong."""
     holes = position.deal.holes
     arrays = (position.clocks, position.ages, holes)
@@ -184,6 +187,7 @@ def _check_position(position: Position, checkpoint: Checkpoint) -> None:
         or bool((np.diff(holes) <= 0).any())
         or int(holes.max(initial=-1)) >= position.deal.next,
         f"the number of steps must be {checkpoint.steps}": position.steps != checkpoint.steps,
+        f"the life must be {checkpoint.life}": life != checkpoint.life,
         "mode and share are not known": position.mode not in ("bsp", "ssp", "asp")
         or position.share not in ("equal", "shared"),
     }

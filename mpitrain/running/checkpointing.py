@@ -105,6 +105,7 @@ class Checkpointer:
         self._reports = Reports(world)
         self._job: _Job | None = None
         self._mark: _Job | None = None
+        self._next: Callable[[], dict[str, Any]] | None = None
         self._position = plan.start.position
         self._facts: dict[str, Any] = {}
         self._next_steps = 0
@@ -121,7 +122,7 @@ class Checkpointer:
         return settings.enabled and time.monotonic() >= self._next_s
 
     def take(self, position: Position, totals: Totals) -> None:
-        """Copy everything at the cut and begin to write it; all ranks are at rest until they meet.
+        """Copy everything at the cut; all ranks are at rest until they have met.
 
         Args:
             position: of all ranks.
@@ -134,15 +135,23 @@ class Checkpointer:
         self.settle()
         self._copy()
         self._position, self.taken_steps = position, position.steps
-        self._reports.expect()
-        self._job = _Job(lambda: self._write(position, totals))
+        self._next = lambda: self._write(position, totals)
         self._facts = {}
         self._is_judged = not (self._world.is_root and self._settings.keep_best)
         self._plan_next()
 
-    def note_stop(self, seconds: float) -> None:
-        """Remember for how long training stood still. Collective: no."""
-        self._facts["stop_s"] = seconds
+    def begin_writing(self, stop_s: float) -> None:
+        """Begin to write what ``take`` has copied, if anything; training goes on meanwhile.
+
+        Args:
+            stop_s: for how long training stood still, for the log.
+
+        Collective: no; every rank does it after all have copied.
+        """
+        if self._next is not None:
+            self._facts["stop_s"] = stop_s
+            self._reports.expect()
+            self._job, self._next = _Job(self._next), None
 
     def judge(self) -> None:
         """Evaluate the copy on rank 0 where the best checkpoints are kept; training goes on.

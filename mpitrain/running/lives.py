@@ -23,7 +23,7 @@ from mpitrain.running.bookkeeping import (
     status,
     write_failure,
 )
-from mpitrain.running.checkpoint_content import STATE, read_parameters_into
+from mpitrain.running.checkpoint_content import read_parameters_into
 from mpitrain.running.resuming import (
     Resumption,
     check_data,
@@ -206,11 +206,7 @@ def _started_from(world: World, plan: Plan, place: str) -> Plan:
     """Return the plan with the parameters of another run's checkpoint."""
     found = world.from_root(lambda: checkpoint_of(place))
 
-    def read() -> None:
-        Checkpoints(found.path.parent).check(found, [STATE])
-        read_parameters_into(found, plan.model.layout, plan.initial)
-
-    world.agree(read)
+    world.agree(lambda: read_parameters_into(found, plan.model.layout, plan.initial))
     return plan
 
 

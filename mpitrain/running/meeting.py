@@ -165,7 +165,7 @@ class Meeting:
         if words[0].is_due:
             self._checkpointer.take(self._mode.position(), self.totals)
             self._world.meet("all ranks have copied what a checkpoint saves")
-            self._checkpointer.note_stop(time.perf_counter() - began_s)
+            self._checkpointer.begin_writing(time.perf_counter() - began_s)
         self._mode.go_on(max(word.calls for word in words))
         if words[0].is_due:
             self._checkpointer.judge()
@@ -194,14 +194,14 @@ class Meeting:
             text = min(troubles, key=lambda trouble: trouble.weight).text
             if newest.name != "none":
                 text += f"; the newest good checkpoint is {newest.name}: resume {self._place}"
-            error = agreed(MpitrainError(text))
-            error.is_clean_end = True
-            raise error
+            raise agreed(MpitrainError(text))  # a ticket may be drawn and its step not taken
 
     def _end(self) -> Position:
         """Write the last checkpoint of this life."""
         position = self._mode.position()
+        began_s = time.perf_counter()
         self._checkpointer.take(position, self.totals)
+        self._checkpointer.begin_writing(time.perf_counter() - began_s)
         self._checkpointer.settle()
         newest = self._newest()
         if newest.trouble is not None and self._world.is_root:

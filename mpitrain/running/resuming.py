@@ -13,7 +13,7 @@ from mpitrain import environment
 from mpitrain.config import ENVIRONMENT, Config, changed, load, parsed, to_mapping
 from mpitrain.core.errors import CheckpointError, LogError, UserError
 from mpitrain.core.position import Position, Start
-from mpitrain.running.checkpoint_content import read_position
+from mpitrain.running.checkpoint_content import STATE, read_position
 from mpitrain.running.totals import Totals
 from mpitrain.storage.checkpoints import Checkpoint, Checkpoints
 from mpitrain.storage.run_directory import RunDirectory, read_json
@@ -121,13 +121,15 @@ def checkpoint_of(place: str) -> Checkpoint:
         UserError: there is none, or it is damaged.
     """
     path = Path(place).absolute()
+    is_one = path.name.startswith("step-")
+    folder = Checkpoints(path.parent if is_one else path / "checkpoints")
     try:
-        if path.name.startswith("step-"):
-            return Checkpoints(path.parent).find(path.name)
-        return _chosen(Checkpoints(path / "checkpoints"), None)
+        found = _chosen(folder, path.name if is_one else None)
+        folder.check(found, [STATE])
     except CheckpointError as error:
         message = f"run.init_from = {place!r}: {error}"
         raise UserError(message) from error
+    return found
 
 
 def check_data(facts: Mapping[str, Any], digest: str) -> None:

@@ -117,6 +117,7 @@ class Session:
         if start.steps == 0:
             self._checkpointer.take(start, self._earlier)
             world.meet("all ranks have copied what the first checkpoint saves")
+            self._checkpointer.begin_writing(0.0)
         dtype = plan.model.layout.dtype
         loader = Loader(plan.source, plan.order, dtype, ahead=world.size)
         parameters = plan.model.layout.views(mode.parameters)
