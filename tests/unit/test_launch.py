@@ -147,8 +147,10 @@ def test_command_is_checked_before_anything_starts(tmp_path: Path) -> None:
         program_of([])
     with pytest.raises(UserError, match="cannot read run file"):
         program_of(["train", str(tmp_path / "none.toml")])
-    words = ["train", "mode.kind=asp", "run.name=two words"]
-    assert program_of(words) == [sys.executable, "-m", "mpitrain", *words]
+    with pytest.raises(UserError, match="resume needs a run directory"):
+        program_of(["resume", "run.steps=5"])
+    for words in (["train", "mode.kind=asp", "run.name=two words"], ["resume", "a", "run.steps=5"]):
+        assert program_of(words) == [sys.executable, "-m", "mpitrain", *words]
 
 
 def test_run_file_is_told_from_overrides() -> None:
