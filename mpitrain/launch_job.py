@@ -25,7 +25,7 @@ from mpitrain.core.errors import UserError
 from mpitrain.launch_aftermath import still_runs
 from mpitrain.launch_note import NOTE_VARIABLE, LaunchNote
 from mpitrain.launch_orphans import end_orphans, take_in_orphans
-from mpitrain.stop import AGAIN_S
+from mpitrain.stop import AGAIN_S, COMMAND_LINE
 
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 STOP = signal.SIGUSR1
@@ -69,6 +69,8 @@ class Job:
             UserError: it cannot be started.
         """
         heard = self._listen()
+        if COMMAND_LINE.reason is not None:  # it came before anyone listened here
+            self._stop(STOP, None)
         take_in_orphans()
         try:
             self._start(command, {**environ, NOTE_VARIABLE: str(self._note.path)})

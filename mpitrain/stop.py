@@ -40,6 +40,11 @@ class Stop:
             if number not in self._before:
                 self._before[number] = signal.signal(number, self._note)
 
+    def ignore(self) -> None:
+        """Ignore these signals from now on, also when the interpreter ends."""
+        for number in self._before:
+            signal.signal(number, signal.SIG_IGN)
+
     def restore(self) -> None:
         """Stop listening; a second call does nothing."""
         for number, handler in self._before.items():

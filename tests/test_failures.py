@@ -74,7 +74,7 @@ def test_mistake_found_by_one_rank_in_mid_run_is_its_line_and_exit_code_2(
     [
         ("wrong_init", "model.init must give shape (650,) and float32"),
         ("half_precision", "must be float32 or float64, got float16"),
-        ("unequal", "model.init must be the same on every rank"),
+        ("unequal", "(model.init) must be the same on every rank"),
         ("broken", "failed with ZeroDivisionError: planted in the factory"),
         ("absent", "cannot be imported"),
     ],

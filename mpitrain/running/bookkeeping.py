@@ -46,6 +46,7 @@ def make_directory(plan: Plan, world: World) -> RunDirectory:
     try:
         _refuse_used(directory, name)
         directory.root.mkdir(parents=True, exist_ok=True)
+        directory.keep_reserve()
         _write_run_file(directory, plan, config, world)
         directory.write_status(status("running"))
     except UserError:
@@ -67,6 +68,7 @@ def reopen_directory(directory: RunDirectory, plan: Plan, world: World) -> None:
     life = plan.start.life
     try:
         kept = directory.root / f"run-before-life-{life:03d}.toml"
+        directory.keep_reserve()
         write_bytes(kept, directory.run_toml.read_bytes())
         if directory.result.exists():
             directory.result.replace(directory.root / f"result-before-life-{life:03d}.json")

@@ -130,8 +130,7 @@ def _run(
     try:
         result = Session(world, plan, directory, run_id, stop, resumption).run()
         if world.is_root:
-            directory.write_result(result.facts)
-            directory.write_status(status("done", life=life))
+            _write_outcome(directory, life, result)
     except StoppedError as error:
         if world.is_root:
             directory.write_status(status("stopped", life=life, reason=str(error)))
@@ -146,6 +145,16 @@ def _run(
     world.meet("the result is written")
     plan.source.close()
     return result
+
+
+def _write_outcome(directory: RunDirectory, life: int, result: Result) -> None:
+    try:
+        directory.write_result(result.facts)
+        directory.write_status(status("done", life=life))
+        directory.give_reserve()
+    except OSError as error:
+        message = f"the result cannot be written: {error}; resume {directory.root} writes it"
+        raise MpitrainError(message) from error
 
 
 @contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
@@ -85,16 +86,11 @@ class LogKeeper:
         """
         try:
             self._log.flush()
+            if isinstance(self._log, LogWriter):
+                _sync_file(self._log.path)
         except LogError:
             if self._is_needed:
                 raise
-            return
-        if isinstance(self._log, LogWriter):
-            file = os.open(self._log.path, os.O_RDONLY)
-            try:
-                os.fsync(file)
-            finally:
-                os.close(file)
 
     def close(self, *, is_complete: bool) -> None:
         """Write what is left; see LogWriter.close."""
@@ -118,3 +114,16 @@ class LogKeeper:
         self._log = NullLog()
         self._append = self._log.append
         self._fail(str(error))
+
+
+def _sync_file(path: Path) -> None:
+    try:
+        file = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(file)
+        finally:
+            os.close(file)
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        message = f"cannot write the staleness log {path}: {reason}"
+        raise LogError(message) from error

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import math
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,8 @@ from typing import Any
 from mpitrain.core.errors import LogError
 
 Json = dict[str, Any]
+
+RESERVE_BYTES = 32 << 10
 
 
 @dataclass(frozen=True)
@@ -65,13 +69,35 @@ class RunDirectory:
         """Return the joint view over the ranks of this life."""
         return self.log / f"life-{life:03d}.h5"
 
+    @property
+    def reserve(self) -> Path:
+        """Room on the disk for the last words of a run that fills it."""
+        return self.root / ".reserve"
+
+    def keep_reserve(self) -> None:
+        """Take room for the last words. Collective: no."""
+        self.reserve.write_bytes(os.urandom(RESERVE_BYTES))  # no file system makes it smaller
+
+    def give_reserve(self) -> None:
+        """Give that room back; a second call does nothing. Collective: no."""
+        self.reserve.unlink(missing_ok=True)
+
     def write_status(self, status: Mapping[str, Any]) -> None:
         """Replace ``status.json`` in one stroke. Collective: no."""
-        write_json(self.status, status)
+        self._write(self.status, status)
 
     def write_result(self, result: Mapping[str, Any]) -> None:
         """Replace ``result.json`` in one stroke. Collective: no."""
-        write_json(self.result, result)
+        self._write(self.result, result)
+
+    def _write(self, path: Path, value: Mapping[str, Any]) -> None:
+        try:
+            write_json(path, value)
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                raise
+            self.give_reserve()
+            write_json(path, value)
 
     def read_status(self) -> Json | None:
         """Return what ``status.json`` holds, None when there is none. Collective: no."""
@@ -95,11 +121,16 @@ def write_json(path: Path, value: Mapping[str, Any]) -> None:
     Collective: no; two processes must not write the same path at the same time.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    with temporary.open("w", encoding="utf-8") as file:
-        file.write(json_line(value) + "\n")
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
+    try:
+        with temporary.open("w", encoding="utf-8") as file:
+            file.write(json_line(value) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError:
+        with suppress(OSError):
+            temporary.unlink()
+        raise
     folder = os.open(path.parent, os.O_RDONLY)
     try:
         os.fsync(folder)

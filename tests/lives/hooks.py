@@ -3,7 +3,8 @@
 What is to happen comes by environment, so that a resumed life, started without it, lives on:
 
     MPITRAIN_TEST_KILL = "RANK PHASE COUNT"   SIGKILL when the writer of files gets there
-    MPITRAIN_TEST_ACT = "RANK ACTION PHASE"   do something in a phase of the 20th step
+    MPITRAIN_TEST_ACT = "RANK ACTION PHASE"   do something in a phase of some step
+    MPITRAIN_TEST_SLOW = "SECONDS"            a sync of a file takes this long
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from mpitrain.storage import durable
 
 KILL = "MPITRAIN_TEST_KILL"
 ACT = "MPITRAIN_TEST_ACT"
+SLOW = "MPITRAIN_TEST_SLOW"
 
 
 def killed_while_writing(config: Config, source: Source) -> Mlp:
@@ -48,6 +50,13 @@ def mlp(config: Config, source: Source) -> Mlp:
     made: Any = config.model
     num = int(np.prod(source.sample_shape))
     return Mlp(num, made.hidden, source.num_classes, made.activation, made.dtype)
+
+
+def slow_disk(config: Config, source: Source) -> Mlp:
+    """Return an mlp whose checkpoints go to a slow disk."""
+    seconds = float(os.environ[SLOW])
+    durable.reached = lambda phase: time.sleep(seconds) if phase == "fsync" else None
+    return mlp(config, source)
 
 
 def acting(config: Config, source: Source) -> Mlp:

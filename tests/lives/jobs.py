@@ -27,7 +27,7 @@ class Job:
         """Start ``python -m mpitrain WORDS`` on ranks."""
         self.folder = folder
         folder.mkdir(parents=True, exist_ok=True)
-        self.output = (folder / f"job-{time.monotonic_ns()}.txt").open("w+")
+        self.output = folder / f"job-{time.monotonic_ns()}.txt"
         python = python_of("mpich" if launcher in ("mpiexec", "launch-mpich") else "openmpi")
         program = [str(python), "-m", "mpitrain"]
         if launcher.startswith("launch"):
@@ -37,15 +37,16 @@ class Job:
         environment = {**os.environ, "HOME": str(folder), **environ}
         if not launcher.startswith("launch"):
             launcher_defaults(environment, is_root=os.geteuid() == 0)
-        self.process = subprocess.Popen(
-            command,
-            cwd=ROOT,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=self.output,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
+        with self.output.open("w") as output:
+            self.process = subprocess.Popen(
+                command,
+                cwd=ROOT,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
 
     def signal(self, number: int) -> None:
         """Send a signal to the launcher, if it still runs."""
@@ -73,7 +74,7 @@ class Job:
 
     def text(self) -> str:
         """Return everything printed so far."""
-        return Path(self.output.name).read_text(encoding="utf-8", errors="replace")
+        return self.output.read_text(encoding="utf-8", errors="replace")
 
 
 def descendants(pid: int) -> list[int]:

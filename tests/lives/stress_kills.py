@@ -9,6 +9,7 @@ killed.
 
 from __future__ import annotations
 
+import os
 import random
 import shutil
 import signal
@@ -25,12 +26,13 @@ from tests.lives.jobs import Job, descendants, ranks_of, wait_for_steps
 
 RANKS = 3
 PHASES = ("temporary", "data", "fsync", "rename", "completion", "pruning")
+STEPS = 72
+LARGE = "model.hidden=[4096,2048]"
 SETTINGS = (
-    "run.steps=72",
+    f"run.steps={STEPS}",
     "run.progress_every_s=60",
     "data.batch_size=4",
     "model.kind=tests.lives.hooks:killed_while_writing",
-    "model.hidden=[4096,2048]",
     "optimizer.kind=adam",
     "optimizer.rate=0.0001",
     "checkpoint.every_steps=18",
@@ -39,9 +41,9 @@ SETTINGS = (
 )
 
 
-def start(folder: Path, mode: str, **environ: str) -> Job:
+def start(folder: Path, mode: str, size: str = LARGE, **environ: str) -> Job:
     """Start the run."""
-    words = ["train", f"mode.kind={mode}", f"run.directory={folder / 'run'}", *SETTINGS]
+    words = ["train", f"mode.kind={mode}", f"run.directory={folder / 'run'}", *SETTINGS, size]
     return Job(folder, "mpirun", RANKS, words, **environ)
 
 
@@ -60,16 +62,16 @@ def judge(folder: Path, expected: str | None) -> str:
     code = again.wait(120)
     report = verify(run)
     result = read_json(run / "result.json") or {}
-    if code or not report.ok or report.rows != 72:
+    if code or not report.ok or report.rows != STEPS:
         return f"{code} {report.summary()} {report.findings[:1]} {again.text()[-1500:]}"
     if expected is not None and result["parameters_sha256"] != expected:
         return "other parameters than without the kill"
     return ""
 
 
-def at_phase(folder: Path, mode: str, rank: int, phase: str, count: int) -> str:
+def at_phase(folder: Path, mode: str, rank: int, phase: str, count: int, size: str = LARGE) -> str:
     """Kill one rank at a phase."""
-    job = start(folder, mode, **{KILL: f"{rank} {phase} {count}"})
+    job = start(folder, mode, size, **{KILL: f"{rank} {phase} {count}"})
     code = job.wait(120)
     return "not killed" if code == 0 else ""
 
@@ -92,8 +94,6 @@ def at_random(folder: Path, mode: str, chosen: random.Random) -> str:
 
 def signal_kill(pid: int) -> None:
     """Send SIGKILL."""
-    import os
-
     os.kill(pid, signal.SIGKILL)
 
 

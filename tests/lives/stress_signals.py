@@ -2,7 +2,8 @@
 
     python -m tests.lives.stress_signals [REPEATS] [LAUNCHER ...]
 
-Each job gets its signal between 0 and 5 s after its start: while Python and MPI start, in the
+Each job gets its signal between 0.2 and 4 s after its start (before, Python itself is starting, and
+nothing can be lost): while Python and MPI start, in the
 bounded wait, in a collective, in an evaluation, while a checkpoint is written. What is stopped is
 resumed with another signal or to its end, and the whole history is verified.
 """
@@ -22,9 +23,10 @@ from mpitrain.analysis.verify import verify
 from tests.lives.jobs import LAUNCHERS, Job, status_of
 
 RANKS = 3
-LATEST_S = 4.0
+EARLIEST_S, LATEST_S = 0.2, 4.0
+STEPS = 2400
 SETTINGS = (
-    "run.steps=2400",
+    f"run.steps={STEPS}",
     "run.evaluate_every=100",
     "checkpoint.every_steps=150",
     "data.source=synthetic",
@@ -60,8 +62,10 @@ def one(folder: Path, launcher: str, mode: str, at_s: float) -> str:
         again = Job(folder, launcher, RANKS, ["resume", str(run)])
         code = again.wait()
         report = verify(run)
-        if code or not report.ok or report.rows != 2400:
+        if code or not report.ok or report.rows != STEPS:
             return f"resume: {code}, {report.summary()}: {again.text()[-1500:]}"
+    elif report.rows != STEPS:
+        return f"{outcome}, but {report.rows} rows"
     return outcome if took_s < 10 else f"{outcome}, but after {took_s:.1f} s"
 
 
@@ -75,7 +79,7 @@ def main(words: list[str]) -> int:
             outcomes: Counter[str] = Counter()
             for _ in range(repeats):
                 folder = Path(tempfile.mkdtemp(prefix="mpitrain-signals-"))
-                outcome = one(folder, launcher, mode, chosen.uniform(0.0, LATEST_S))
+                outcome = one(folder, launcher, mode, chosen.uniform(EARLIEST_S, LATEST_S))
                 outcomes[outcome] += 1
                 if outcome in ("0 done", "3 stopped"):
                     shutil.rmtree(folder)
