@@ -78,7 +78,7 @@ class Position:
             clocks=_zeros(size),
             era_steps=self.steps,
             version=self.version,
-            deal=self.deal.without(self._taken()),
+            deal=self._deal_left(),
             ages=np.full(size, age, np.int64),
         )
 
@@ -97,12 +97,13 @@ class Position:
         values = {name: scalars[name] for name in SCALARS}
         return cls(**values, clocks=arrays["clocks"], ages=arrays["ages"], deal=deal)
 
-    def _taken(self) -> Counts:
-        """Return the indices in the deal that are taken."""
+    def _deal_left(self) -> Deal:
+        """Return the tickets of the deal that are not taken."""
         if self.share == "shared":
-            return np.arange(self.drawn, dtype=np.int64)
-        parts = [np.arange(clock) * self.size + rank for rank, clock in enumerate(self.clocks)]
-        return np.concatenate(parts).astype(np.int64)
+            return self.deal.skipped(self.drawn)
+        rounds = int(self.clocks.min())  # that all ranks have done
+        more = [np.arange(clock - rounds) * self.size + p for p, clock in enumerate(self.clocks)]
+        return self.deal.skipped(rounds * self.size).without(np.concatenate(more))
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

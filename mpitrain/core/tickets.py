@@ -53,6 +53,11 @@ class Deal:
         place = np.minimum(np.searchsorted(self.holes, tickets), num - 1)
         return np.where(self.holes[place] == tickets, place, fresh)
 
+    def skipped(self, count: int) -> Deal:
+        """Return the deal without its first ``count`` tickets, >= 0."""
+        num = len(self.holes)
+        return Deal(self.next + max(0, count - num), self.holes[min(count, num) :])
+
     def without(self, indices: Tickets) -> Deal:
         """Return the deal that is left when the tickets of ``indices`` are taken.
 

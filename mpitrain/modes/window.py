@@ -56,7 +56,7 @@ class Windowed:
     Attributes:
         parameters: (n,), host, what this rank read last.
         gradient: (n,), host, the model writes here.
-        steps_done: steps finished by all ranks together, as of the last start.
+        steps_done: steps finished by all ranks together, as of the last look.
         clock: steps finished by this rank in this era.
         wants_meeting: asked at every boundary and while waiting; cheap.
     """
@@ -151,7 +151,6 @@ class Windowed:
         began_s = time.perf_counter()
         self._patience.wait_until(self._may_go_on, self._describe_slowest, self._has_moved)
         record.wait_s = time.perf_counter() - began_s
-        self.steps_done = self._start.era_steps + int(self._board.clocks.sum())
         if self._is_called or self.is_over:
             return False
         ticket = self._take_ticket()
@@ -258,6 +257,7 @@ class Windowed:
     def _may_go_on(self) -> bool:
         """Look at the board; tell whether there is something to do but wait."""
         self._slowest = self._board.refresh()
+        self.steps_done = self._start.era_steps + int(self._board.clocks.sum())
         self._look_for_silent_ranks()
         if not self._has_called and self.wants_meeting():
             self._board.call()

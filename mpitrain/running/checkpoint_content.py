@@ -8,6 +8,7 @@ same optimiser state: rank 0's file holds it.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -91,10 +92,10 @@ def read_position(checkpoint: Checkpoint) -> tuple[Position, Totals, str]:
             }
             scalars = {name: file.attributes[name] for name in (*SCALARS, "next_ticket")}
             position = Position.of(scalars, arrays)
-            totals = Totals.of_earlier(json.loads(str(file.attributes["totals"])))
+            totals = _read_totals(str(file.attributes["totals"]))
             run_id = str(file.attributes["run_id"])
             _check_position(position, checkpoint, file.attributes.get("life"))
-        except (KeyError, TypeError, ValueError, OverflowError) as error:
+        except (AttributeError, KeyError, TypeError, ValueError, OverflowError) as error:
             if isinstance(error, CheckpointError):
                 raise
             reason = " ".join(str(error).split())
@@ -173,16 +174,33 @@ def _add_state(
                 np.add(vector, part, out=vector)
 
 
+def _read_totals(text: str) -> Totals:
+    values = json.loads(text)
+    for name, value in values.items():
+        if not isinstance(value, int | float) or not math.isfinite(value):
+            message = f"total {name} must be a finite number, found {value!r}"
+            raise TypeError(message)
+    return Totals.of_earlier(values)
+
+
 def _check_position(position: Position, checkpoint: Checkpoint, life: Any) -> None:
     """Check what a stranger's file may have wrong."""
     holes = position.deal.holes
     arrays = (position.clocks, position.ages, holes)
+    numbers = (position.era_steps, position.version, position.drawn, position.deal.next)
+    if not all(isinstance(number, int) for number in numbers):
+        message = f"steps, versions and tickets must be whole numbers, found {numbers}"
+        raise TypeError(message)
+    drawn = int(position.clocks.sum()) if position.share == "shared" else 0
+    spread = int(np.ptp(position.clocks)) if position.clocks.size else 0
     faults = {
         "clocks and ages must be one number per rank": not (
             position.clocks.shape == position.ages.shape and position.clocks.ndim == 1
         )
         or not position.size,
-        "numbers must be >= 0": any(int(a.min(initial=0)) < 0 for a in arrays),
+        "numbers must be >= 0": any(int(a.min(initial=0)) < 0 for a in arrays) or min(numbers) < 0,
+        "all tickets that were drawn must be taken": position.drawn != drawn,
+        "clocks are too far apart": spread * position.clocks.size > MOST_BYTES,
         "tickets must increase": holes.ndim != 1
         or bool((np.diff(holes) <= 0).any())
         or int(holes.max(initial=-1)) >= position.deal.next,

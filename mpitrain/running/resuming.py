@@ -90,7 +90,8 @@ def find_resumption(
         message = f"{root} is no run directory: there is no {run_toml}"
         raise UserError(message)
     old = load(run_toml)
-    config = _changed(old, overrides)
+    # a run directory may have been moved
+    config = changed(_changed(old, overrides), {"run.directory": str(root.absolute())})
     log_root = None if old.log.directory is None else Path(old.log.directory)
     directory = RunDirectory(root.absolute(), log_root)
     checkpoint = _chosen(Checkpoints(directory.checkpoints), name)

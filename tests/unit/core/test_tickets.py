@@ -25,6 +25,11 @@ def test_what_is_left_is_everything_else_in_order_however_often_it_is_dealt(seed
         assert deal.indices(tickets).tolist() == indices.tolist()
         assert not taken & set(tickets.tolist())
         taken |= set(tickets.tolist())
+        if taken:
+            num = int(random.integers(0, 5))
+            assert deal.skipped(num).tickets(np.arange(9)).tolist() == [
+                deal.ticket(num + i) for i in range(9)
+            ]
         deal = deal.without(indices)
         assert (deal.holes < deal.next).all()
         left = deal.tickets(np.arange(50))

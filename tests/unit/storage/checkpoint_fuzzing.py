@@ -1,4 +1,4 @@
-"""Damage checkpoints in many ways and read them: ``python checkpoint_fuzzing.py FOLDER SEED COUNT``.
+"""Damage checkpoints in many ways and read them: ``checkpoint_fuzzing.py FOLDER SEED COUNT``.
 
 Its own process, with little memory allowed. Prints one JSON object: what came of how many.
 """
