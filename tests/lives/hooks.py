@@ -14,6 +14,7 @@ import os
 import signal
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -66,7 +67,8 @@ def acting(config: Config, source: Source) -> Mlp:
     rank, action, phase = os.environ.get(ACT, "-1 none none").split()
     if MPI.COMM_WORLD.rank == int(rank):
         owner, name = _place(phase, config.mode.kind)
-        _act_at(owner, name, ACTIONS[action], 2 if phase == "checkpoint" else 40)
+        count = 1 if phase == "checkpoint" else 10
+        _act_at(owner, name, ACTIONS[action], count, Path(str(config.run.directory)))
     return mlp(config, source)
 
 
@@ -89,12 +91,13 @@ def _place(phase: str, mode: str) -> tuple[type, str]:
     }[phase]
 
 
-def _act_at(owner: Any, name: str, action: Callable[[], None], count: int) -> None:
-    """Make a method act at its ``count``-th call."""
+def _act_at(owner: Any, name: str, action: Callable[[], None], count: int, run: Path) -> None:
+    """Make a method act at its ``count``-th call after the run's first checkpoint is complete."""
     original, left = getattr(owner, name), [count]
 
     def replaced(*arguments: Any) -> Any:
-        left[0] -= 1
+        if left[0] < count or any(run.glob("checkpoints/step-*/complete.json")):
+            left[0] -= 1
         if left[0] == 0:
             action()
         return original(*arguments)

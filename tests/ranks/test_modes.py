@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import json
 import shutil
 import tempfile
 from pathlib import Path
@@ -16,7 +15,7 @@ from mpi4py import MPI
 from mpitrain.analysis.verify import verify
 from mpitrain.comm.world import World
 from mpitrain.config import from_mapping
-from mpitrain.core.errors import UserError
+from mpitrain.core.errors import MpitrainError, UserError
 from mpitrain.result import Result
 from mpitrain.running.lives import run_training
 from mpitrain.storage.reading import open_log
@@ -185,19 +184,23 @@ def test_evaluations_say_the_steps_they_were_made_after(comm: MPI.Intracomm, mod
 
 
 @pytest.mark.ranks(2)
-def test_diverged_run_says_so_in_valid_json(comm: MPI.Intracomm) -> None:
-    """A loss that is not finite is null in the JSON line."""
+def test_diverging_run_ends_before_a_bad_update(comm: MPI.Intracomm) -> None:
+    """A rate that is much too large ends the run; what is said names the newest checkpoint."""
     world = World(comm)
     directory = shared_directory(world)
-    with np.errstate(all="ignore"):
-        result = train_small(
+    with (
+        np.errstate(all="ignore"),
+        pytest.raises(
+            MpitrainError, match=r"is (nan|inf|not finite) .*; the newest good checkpoint"
+        ),
+    ):
+        train_small(
             world,
             f"{directory}/run",
             mode={"kind": "asp"},
             model={"kind": "mlp", "hidden": (8,)},
             optimizer={"kind": "sgd", "rate": 1e30},
         )
-    assert json.loads(result.json_line())["loss"] is None
     world.close()
 
 
