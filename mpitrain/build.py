@@ -135,7 +135,7 @@ def make_plan(
         size: number of ranks.
         model: used instead of the configuration's.
         source: used instead of the configuration's.
-        start: where this life starts; ``initial`` is then zeros, to be read from the checkpoint.
+        start: where this life starts; where that is a checkpoint, ``initial`` is zeros, to be read.
 
     Raises:
         UserError: something in the configuration cannot be had.
@@ -146,7 +146,7 @@ def make_plan(
     num = model.layout.size
     count = config.mode.shards or min(size, MOST_SHARDS, max(num, 1))
     batch_size = config.data.batch_size
-    is_new = start is None
+    is_new = start is None or start.checkpoint == "none"
     start = start or Start(life=0, position=Position.first(config.mode.kind, config.share, size))
     return Plan(
         config=config,

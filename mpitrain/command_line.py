@@ -73,7 +73,12 @@ def _resume(options: argparse.Namespace) -> int:
     _see_own_modules()
     from mpitrain.entry import resume_command  # brings NumPy; the launcher needs none
 
-    return resume_command(options.directory, options.words, options.checkpoint)
+    words, checkpoint = list(options.words), options.checkpoint
+    if "--checkpoint" in words[:-1]:  # also behind RUNDIR
+        place = words.index("--checkpoint")
+        checkpoint = words[place + 1]
+        del words[place : place + 2]
+    return resume_command(options.directory, words, checkpoint)
 
 
 def _repair(options: argparse.Namespace) -> int:

@@ -105,7 +105,8 @@ def check_resume(words: Sequence[str]) -> None:
     Raises:
         UserError: no run directory is named.
     """
-    places = [word for word in words if not word.startswith("-") and "=" not in word]
+    named = [word for word in words if not word.startswith("-")]
+    places = [word for word in named if "=" not in word or Path(word).is_dir()]
     if not places and not any(word in ("-h", "--help") for word in words):
         msg = "resume needs a run directory: resume RUNDIR [key=value ...]"
         raise UserError(msg)

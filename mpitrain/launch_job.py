@@ -92,7 +92,7 @@ class Job:
             # under nohup a lost terminal stays ignored
             if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN
         }
-        handlers |= {STOP: self._stop, signal.SIGALRM: self._look}
+        handlers |= {STOP: self._stop, signal.SIGUSR2: self._stop, signal.SIGALRM: self._look}
         for number, handler in handlers.items():
             signal.signal(number, handler)
         return list(handlers)
@@ -111,9 +111,13 @@ class Job:
         for number in self._waiting:
             self._send(number)
 
+    def _can_stop(self) -> bool:
+        """Tell whether the ranks train: by the command, or a script that has begun to."""
+        return self._is_stoppable or self._note.read() is not None
+
     def _stop(self, number: int, _frame: FrameType | None) -> None:
         """Ask the run to stop with a checkpoint; other programs get the signal as it is."""
-        if not self._is_stoppable:
+        if not self._can_stop():
             self._send(number)
         elif self._heard_s is None:
             self._heard_s = time.monotonic()
@@ -122,14 +126,15 @@ class Job:
 
     def _end(self, number: int, frame: FrameType | None) -> None:
         """Stop the run at the first signal, end it at the next, kill it at the third."""
-        if self._is_stoppable and self._heard_s is None:
+        if self._heard_s is None and self._can_stop():
             self._stop(number, frame)
             return
         if self._heard_s is not None and time.monotonic() - self._heard_s < AGAIN_S:
             return  # the same one, sent to this process and to its group
         self.num_ended += 1
-        if self.num_ended <= (1 if self._is_stoppable else 2):
-            self._send(signal.SIGTERM if number == signal.SIGHUP or self._is_stoppable else number)
+        was_asked = self._heard_s is not None
+        if self.num_ended <= (1 if was_asked else 2):
+            self._send(signal.SIGTERM if number == signal.SIGHUP or was_asked else number)
         else:
             self._send(signal.SIGKILL)
 

@@ -116,7 +116,7 @@ def test_directory_with_a_run_is_not_overwritten(tmp_path: Path) -> None:
     before = (tmp_path / "r" / "result.json").read_bytes()
     ended = run_launch(tmp_path, *words, ranks=2)
     assert ended.returncode == 2
-    assert "already holds a run; give another directory" in ended.stderr
+    assert "already holds a run; resume it, or give another" in ended.stderr
     assert (tmp_path / "r" / "result.json").read_bytes() == before
 
 

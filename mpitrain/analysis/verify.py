@@ -36,6 +36,9 @@ def verify(directory: str | Path, *, log_root: str | Path | None = None) -> Repo
         LogError: there is no log to check.
     """
     log = open_log(directory, log_root=log_root)
+    if not any(life.ranks or life.missing for life in log.lives):
+        message = f"{directory} holds no staleness log: logging was off, or no life came so far"
+        raise LogError(message)
     log = RunLog(log.directory, [_readable(life) for life in log.lives])
     chain, reason = chain_of(log.lives)
     report = Report(Path(directory), lives=len(chain))

@@ -51,7 +51,8 @@ class Reports:
 
         Collective: no.
         """
-        text = json.dumps(report).encode()[:REPORT_BYTES]
+        text = json.dumps(report, ensure_ascii=False).encode()
+        assert len(text) <= REPORT_BYTES, "a report must be short"
         self._texts[0, :] = ord(" ")
         self._texts[0, : len(text)] = np.frombuffer(text, np.uint8)
         self._requests = [self._world.comm.Isend([self._texts[0], MPI.BYTE], 0, REPORT_TAG)]
@@ -69,7 +70,7 @@ class Reports:
         Collective: no; rank 0 calls it when the round is complete.
         """
         self._requests = []
-        return [json.loads(row.tobytes()) for row in self._texts[1:]]
+        return [json.loads(row.tobytes().decode()) for row in self._texts[1:]]
 
     def missing(self) -> list[int]:
         """Return the ranks whose report is not here yet."""

@@ -113,6 +113,7 @@ class Synchronous:
         """
         began_s = time.perf_counter()
         update = self._update
+        self.steps_done += self._work.size  # what a meeting after this step will find
         update.signals[MEET] = self.wants_meeting()
         update.signals[BAD] = not math.isfinite(record.loss)
         self._reduction.sum_in_place()
@@ -121,13 +122,13 @@ class Synchronous:
         is_good = update.begin(record, self._batch_size(), first) and not update.signals[BAD]
         self._is_called = not is_good or bool(update.signals[MEET])
         if not is_good:
+            self.steps_done -= self._work.size
             return False
         update.compute()
         np.add(self.parameters, update.change, out=self.parameters)
         record.update_norm = update.norm()
         self.clock += 1
         self._version += 1
-        self.steps_done += self._work.size
         record.version_written.fill(self._version)
         record.wait_s = reduced_s - began_s
         record.write_s = time.perf_counter() - reduced_s

@@ -6,6 +6,7 @@ import itertools
 import json
 import os
 import time
+import uuid
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -16,7 +17,7 @@ from mpitrain.build import Plan
 from mpitrain.comm.world import World
 from mpitrain.config import Config, changed, to_toml
 from mpitrain.core.errors import LogError, MpitrainError, UserError
-from mpitrain.storage.durable import write_bytes
+from mpitrain.storage.durable import make_folder, sync_folder, write_bytes
 from mpitrain.storage.joint_view import write_joint_view
 from mpitrain.storage.null_log import NullLog
 from mpitrain.storage.run_directory import RunDirectory
@@ -26,69 +27,85 @@ from mpitrain.storage.start import StartMarks
 PARTS = ("run.toml", "status.json", "result.json", "log", "checkpoints")
 
 
-def make_directory(plan: Plan, world: World) -> RunDirectory:
-    """Make a new run directory with run.toml and status.json.
+def make_directory(config: Config) -> RunDirectory:
+    """Make the folder of a new run, or take one that is there.
 
     Raises:
-        UserError: it holds a run already, or cannot be written.
+        UserError: it cannot be made.
 
     Collective: no; rank 0 alone calls it.
     """
-    config = plan.config
     name = config.run.directory or _free_name(config.run.name)
-    places = {"run.directory": str(Path(name).absolute())}
-    log_root = None
-    if config.log.directory is not None:
-        log_root = Path(config.log.directory).absolute()
-        places["log.directory"] = str(log_root)
-    directory = RunDirectory(Path(name).absolute(), log_root)
-    config = changed(config, places)
+    log_root = None if config.log.directory is None else Path(config.log.directory).absolute()
     try:
-        _refuse_used(directory, name)
-        directory.root.mkdir(parents=True, exist_ok=True)
-        directory.keep_reserve()
-        _write_run_file(directory, plan, config, world)
-        directory.write_status(status("running"))
-    except UserError:
-        raise
+        root = Path(name).absolute()
+        make_folder(root)
     except (OSError, ValueError) as error:  # ValueError: no name for a file
         message = f"run.directory {name!r} cannot be written: {error}"
         raise UserError(message) from error
-    return directory
+    return RunDirectory(root, log_root)
 
 
-def reopen_directory(directory: RunDirectory, plan: Plan, world: World) -> None:
+def fill_directory(directory: RunDirectory, plan: Plan, world: World) -> str:
+    """Write run.toml and status.json of a new run; return the run's id.
+
+    Raises:
+        UserError: the directory holds a run already, or cannot be written.
+
+    Collective: no; rank 0 alone calls it, and holds the lock.
+    """
+    name, run_id = str(directory.root), uuid.uuid4().hex
+    places = {"run.directory": name}
+    if directory.log_root is not None:
+        places["log.directory"] = str(directory.log_root)
+    _refuse_used(directory, name)
+    try:
+        directory.keep_reserve()
+        _write_run_file(directory, plan, changed(plan.config, places), world, run_id)
+        directory.write_status(status("running"))
+    except OSError as error:
+        message = f"run.directory {name!r} cannot be written: {error}"
+        raise UserError(message) from error
+    return run_id
+
+
+def reopen_directory(directory: RunDirectory, plan: Plan, world: World, run_id: str) -> None:
     """Make a run directory ready for its next life; what earlier lives left is kept.
 
     Raises:
         UserError: it cannot be written.
 
-    Collective: no; rank 0 alone calls it.
+    Collective: no; rank 0 alone calls it, and holds the lock.
     """
     life = plan.start.life
+    kept = directory.root / f"run-before-life-{life:03d}.toml"
     try:
-        kept = directory.root / f"run-before-life-{life:03d}.toml"
         directory.keep_reserve()
-        write_bytes(kept, directory.run_toml.read_bytes())
+        if not kept.exists():  # else a start of this life was killed here
+            write_bytes(kept, directory.run_toml.read_bytes())
+        _write_run_file(directory, plan, plan.config, world, run_id)
         if directory.result.exists():
             directory.result.replace(directory.root / f"result-before-life-{life:03d}.json")
-        _write_run_file(directory, plan, plan.config, world)
         directory.write_status(status("running", life=life))
     except OSError as error:
         message = f"{directory.root} cannot be written: {error}"
         raise UserError(message) from error
 
 
-def _write_run_file(directory: RunDirectory, plan: Plan, config: Config, world: World) -> None:
+def _write_run_file(
+    directory: RunDirectory, plan: Plan, config: Config, world: World, run_id: str
+) -> None:
     facts = {**environment.facts(), "hosts": world.hosts, "data_sha256": plan.source.digest}
-    facts["mpi_library"] = world.library
+    facts |= {"mpi_library": world.library, "run_id": run_id}
     text = to_toml(config, environment=facts)
     write_bytes(directory.run_toml, text.encode())
 
 
 def _refuse_used(directory: RunDirectory, name: str) -> None:
     if any((directory.root / part).exists() for part in PARTS):
-        message = f"run.directory {name!r} already holds a run; give another directory"
+        message = (
+            f"run.directory {name!r} already holds a run; resume it, or give another directory"
+        )
         raise UserError(message)
 
 
@@ -157,6 +174,9 @@ def open_log(
         return _write_log(world, plan, directory, attributes)
     except (OSError, LogError) as error:
         message = f"{key}: the log {path} cannot be written: {error}"
+        if log.on_error == "continue":
+            world.speak(f"warning: {message}; training goes on without it (log.on_error)")
+            return NullLog()
         raise UserError(message) from error
 
 
@@ -165,7 +185,7 @@ def _write_log(
 ) -> LogWriter:
     log, start = plan.config.log, plan.start
     folder = directory.life_directory(start.life)
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     if world.is_root:
         write_joint_view(
             directory.joint_path(start.life),
@@ -175,7 +195,7 @@ def _write_log(
             per_shard=log.per_shard,
         )
     position = start.position
-    return LogWriter(
+    writer = LogWriter(
         directory.log_path(start.life, world.rank),
         attributes=attributes,
         shards=plan.shards.table(),
@@ -183,6 +203,8 @@ def _write_log(
         per_shard=log.per_shard,
         flush_every_s=log.flush_every_s,
     )
+    sync_folder(folder)  # rows that a checkpoint relies on need their file's name
+    return writer
 
 
 def log_attributes(world: World, plan: Plan) -> dict[str, str | int]:

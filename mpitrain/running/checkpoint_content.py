@@ -20,6 +20,7 @@ from mpitrain.core.errors import CheckpointError
 from mpitrain.core.layout import Layout
 from mpitrain.core.position import SCALARS, Position
 from mpitrain.running.totals import Totals
+from mpitrain.storage.checkpoint_errors import named
 from mpitrain.storage.checkpoint_file import CheckpointFile
 from mpitrain.storage.checkpoints import Checkpoint
 
@@ -37,8 +38,10 @@ def rank_file(rank: int) -> str:
     return f"rank-{rank:05d}.h5"
 
 
-def state_attributes(position: Position, totals: Totals, run_id: str, life: int) -> Attributes:
-    """Return the attributes of ``state.h5``."""
+def state_attributes(
+    position: Position, totals: Totals, run_id: str, life: int, terms: Mapping[str, Any]
+) -> Attributes:
+    """Return the attributes of ``state.h5``; ``terms`` are settings that must not change."""
     return {
         "schema": SCHEMA,
         "run_id": run_id,
@@ -46,6 +49,7 @@ def state_attributes(position: Position, totals: Totals, run_id: str, life: int)
         "steps": position.steps,
         **position.scalars(),
         "totals": json.dumps(totals.to_mapping()),
+        "terms": json.dumps(terms),
     }
 
 
@@ -77,31 +81,25 @@ def rank_arrays(state: Mapping[str, npt.NDArray[Any]]) -> Arrays:
     return {f"{OPTIMIZER}/{name}": vector for name, vector in state.items()}
 
 
-def read_position(checkpoint: Checkpoint) -> tuple[Position, Totals, str]:
-    """Return where the run stood, what it had done and its id.
+def read_position(checkpoint: Checkpoint) -> tuple[Position, Totals, str, dict[str, Any]]:
+    """Return where the run stood, what it had done, its id and its terms.
 
     Raises:
         CheckpointError: the file does not hold that.
     """
     path = checkpoint.path / STATE
-    with CheckpointFile(path, checkpoint.files[STATE]) as file:
-        try:
-            arrays = {
-                name: file.read(name, most_bytes=MOST_BYTES).astype(np.int64, casting="safe")
-                for name in ("clocks", "ages", "ticket_holes")
-            }
-            scalars = {name: file.attributes[name] for name in (*SCALARS, "next_ticket")}
-            position = Position.of(scalars, arrays)
-            totals = _read_totals(str(file.attributes["totals"]))
-            run_id = str(file.attributes["run_id"])
-            _check_position(position, checkpoint, file.attributes.get("life"))
-        except (AttributeError, KeyError, TypeError, ValueError, OverflowError) as error:
-            if isinstance(error, CheckpointError):
-                raise
-            reason = " ".join(str(error).split())
-            message = f"{path}: is no state of a run: {type(error).__name__} {reason}"
-            raise CheckpointError(message) from error
-    return position, totals, run_id
+    with named(path, "is no state of a run"), CheckpointFile(path, checkpoint.files[STATE]) as file:
+        arrays = {
+            name: file.read(name, most_bytes=MOST_BYTES).astype(np.int64, casting="safe")
+            for name in ("clocks", "ages", "ticket_holes")
+        }
+        scalars = {name: file.attributes[name] for name in (*SCALARS, "next_ticket")}
+        position = Position.of(scalars, arrays)
+        totals = _read_totals(str(file.attributes["totals"]))
+        run_id = str(file.attributes["run_id"])
+        terms = dict(json.loads(str(file.attributes["terms"])))
+        _check_position(position, checkpoint, file.attributes.get("life"))
+    return position, totals, run_id, terms
 
 
 def read_parameters_into(checkpoint: Checkpoint, layout: Layout, out: npt.NDArray[Any]) -> None:
@@ -146,7 +144,8 @@ def read_optimizer_into(
     Raises:
         CheckpointError: a vector is missing or of another shape or dtype.
     """
-    own = [rank] if new is old else list(range(old.size))
+    is_same = (new.mode, new.share, new.size) == (old.mode, old.share, old.size)
+    own = [rank] if is_same else list(range(old.size))
     sources = [0] if old.mode == "bsp" else own
     for number, source in enumerate(sources):
         _add_state(checkpoint, source, state, is_first=number == 0)

@@ -8,6 +8,7 @@ and the end of the run, wait for that.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -42,6 +43,7 @@ from mpitrain.storage.checkpoints import Checkpoints
 Vector = npt.NDArray[Any]
 Tell = Callable[[str, Mapping[str, Any]], None]
 
+MOST_CHARACTERS = 300  # of an error in a report
 WRITING_TIMES = 10.0  # patience for a slow disk, in mode.limit_s
 
 
@@ -63,6 +65,7 @@ class Checkpointer:
         update: Update,
         folder: Checkpoints,
         run_id: str,
+        terms: Mapping[str, Any],
         *,
         flush_log: Callable[[], None],
         evaluate: Callable[[Vector], Mapping[str, Any]],
@@ -77,6 +80,7 @@ class Checkpointer:
             update: its optimiser state is saved.
             folder: where checkpoints lie.
             run_id: of the run.
+            terms: settings that must not change, kept in the checkpoint.
             flush_log: returns when every step so far is in the log file; any thread.
             evaluate: returns means on the test samples for (n,) parameters; for keep_best.
             tell: takes kind and detail of an event; the main thread.
@@ -91,7 +95,7 @@ class Checkpointer:
         self.taken_steps = self.newest_steps
         self._settings = config.checkpoint
         self._world, self._plan, self._mode = world, plan, mode
-        self._folder, self._run_id = folder, run_id
+        self._folder, self._run_id, self._terms = folder, run_id, terms
         self._flush_log, self._evaluate, self._tell = flush_log, evaluate, tell
         self._is_bsp = config.mode.kind == "bsp"
         has_parameters = self._is_bsp or world.is_root  # in bsp every rank proves that it has them
@@ -130,6 +134,7 @@ class Checkpointer:
 
         Collective: yes.
         """
+        self._plan_next()
         if not self._settings.enabled or position.steps == self.taken_steps:
             return
         self.settle()
@@ -138,7 +143,6 @@ class Checkpointer:
         self._next = lambda: self._write(position, totals)
         self._facts = {}
         self._is_judged = not (self._world.is_root and self._settings.keep_best)
-        self._plan_next()
 
     def begin_writing(self, stop_s: float) -> None:
         """Begin to write what ``take`` has copied, if anything; training goes on meanwhile.
@@ -160,7 +164,9 @@ class Checkpointer:
         """
         if not self._is_judged:
             means, name = self._evaluate(self._parameters), self._plan.model.metric_name
-            self._facts |= {"metric_name": name, "metric": means.get(name, means.get("loss"))}
+            metric = means.get(name, means.get("loss"))
+            is_number = metric is not None and math.isfinite(metric)
+            self._facts |= {"metric_name": name, "metric": metric if is_number else None}
             self._is_judged = True
 
     def poll(self) -> None:
@@ -223,7 +229,7 @@ class Checkpointer:
             written = self._write_files(path, position, totals)
             report["files"] = {name: asdict(file) for name, file in written.items()}
         except (CheckpointError, LogError) as error:
-            report["error"] = str(error)[:1000]
+            report["error"] = str(error)[:MOST_CHARACTERS]
         report["write_s"] = time.perf_counter() - began_s
         return report
 
@@ -234,7 +240,8 @@ class Checkpointer:
         written = {name: write_checkpoint_file(path / name, attributes, arrays)}
         if self._world.is_root:
             layout, count = plan.model.layout, plan.shards.count
-            attributes = state_attributes(position, totals, self._run_id, plan.start.life)
+            life, terms = plan.start.life, self._terms
+            attributes = state_attributes(position, totals, self._run_id, life, terms)
             arrays, offsets = state_arrays(layout, self._parameters, position, count)
             written[STATE] = write_checkpoint_file(path / STATE, attributes, arrays, offsets)
         return written
@@ -305,6 +312,7 @@ class Checkpointer:
             how = "training goes on (checkpoint.on_error)"
             self._world.speak(f"warning: {reason}; {newest}; {how}")
         self._is_failing = True
+        self.taken_steps = self.newest_steps  # it may be tried again at the same step
 
     def _tell_digest(self, report: Mapping[str, Any]) -> None:
         if "digest" in report:
@@ -329,5 +337,5 @@ class _Job:
         try:
             self.outcome = self._work()
         except BaseException as error:  # a thread must not die unheard
-            self.outcome = {"error": f"{type(error).__name__}: {error}"[:1000], "files": {}}
-            self.outcome["write_s"] = 0.0
+            text = f"{type(error).__name__}: {error}"[:MOST_CHARACTERS]
+            self.outcome = {"error": text, "files": {}, "write_s": 0.0}

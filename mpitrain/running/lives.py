@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +17,7 @@ from mpitrain.data.source import Source
 from mpitrain.models.model import Model
 from mpitrain.result import Result, parameters_sha256
 from mpitrain.running.bookkeeping import (
+    fill_directory,
     make_directory,
     reopen_directory,
     status,
@@ -34,7 +34,7 @@ from mpitrain.running.resuming import (
 )
 from mpitrain.running.session import Session
 from mpitrain.stop import Stop, number_of
-from mpitrain.storage.checkpoints import Checkpoints
+from mpitrain.storage.checkpoints import Checkpoint, Checkpoints
 from mpitrain.storage.run_directory import RunDirectory
 from mpitrain.storage.run_lock import RunLock
 
@@ -64,17 +64,14 @@ def run_training(
     """
     world.agree(lambda: _check_threads(world, config))
     plan = world.agree(lambda: _make_plan(config, world.size, model, source))
-    if config.run.init_from is not None:
-        plan = _started_from(world, plan, config.run.init_from)
+    plan = _started_from(world, plan, config.run.init_from)
     world.check_equal(_identity(plan))
     stop = stop or Stop()
     _prepare(world, config, stop)
 
-    def open_directory() -> tuple[RunDirectory, str]:
-        return make_directory(plan, world), uuid.uuid4().hex
-
-    directory, run_id = world.from_root(open_directory)
+    directory = world.from_root(lambda: make_directory(config))
     with _locked(world, directory):
+        run_id = world.from_root(lambda: fill_directory(directory, plan, world))
         return _run(world, plan, directory, run_id, stop)
 
 
@@ -101,6 +98,7 @@ def resume_training(
 
     Collective: yes.
     """
+    world.from_root(lambda: _check_is_run(root))
     with _locked(world, RunDirectory(root)):
         found = world.from_root(lambda: find_resumption(root, overrides, checkpoint))
         _check_files(world, found)
@@ -109,7 +107,10 @@ def resume_training(
         plan = world.agree(lambda: _make_plan(config, world.size, model, source, start))
         world.agree(lambda: check_data(found.facts, plan.source.digest))
         world.agree(lambda: _check_work(found, plan))
-        world.agree(lambda: read_parameters_into(found.checkpoint, plan.model.layout, plan.initial))
+        if found.checkpoint is None:
+            plan = _started_from(world, plan, config.run.init_from)
+        else:
+            _read_parameters(world, plan, found.checkpoint)
         world.check_equal(_identity(plan))
         stop = stop or Stop()
         _prepare(world, config, stop)
@@ -157,15 +158,18 @@ def _write_outcome(directory: RunDirectory, life: int, result: Result) -> None:
         raise MpitrainError(message) from error
 
 
+def _check_is_run(root: Path) -> None:
+    if not (root / "run.toml").is_file():
+        message = f"{root} is no run directory: there is no {root / 'run.toml'}"
+        raise UserError(message)
+
+
 @contextmanager
 def _locked(world: World, directory: RunDirectory) -> Iterator[None]:
     """Hold the run directory's lock, on rank 0."""
     locks: list[RunLock] = []
 
     def take() -> None:
-        if not directory.run_toml.is_file():
-            message = f"{directory.root} is no run directory: there is no {directory.run_toml}"
-            raise UserError(message)
         locks.append(RunLock(directory.root))
 
     world.from_root(take)
@@ -185,38 +189,45 @@ def _prepare(world: World, config: Config, stop: Stop) -> None:
 
 def _check_files(world: World, found: Resumption) -> None:
     """Check the files of the checkpoint against their SHA-256, each rank some of them."""
-    folder = Checkpoints(found.directory.checkpoints)
-    mine = sorted(found.checkpoint.files)[world.rank :: world.size]
-    world.agree(lambda: folder.check(found.checkpoint, mine))
+    checkpoint = found.checkpoint
+    if checkpoint is not None:
+        folder = Checkpoints(found.directory.checkpoints)
+        mine = sorted(checkpoint.files)[world.rank :: world.size]
+        world.agree(lambda: folder.check(checkpoint, mine))
 
 
 def _check_work(found: Resumption, plan: Plan) -> None:
-    if is_done(found.directory) and plan.work.total_steps <= plan.start.position.steps:
+    taken, total = plan.start.position.steps, plan.work.total_steps
+    if total < taken or (is_done(found.directory) and total == taken):
         message = (
-            f"{found.directory.root} is done: all {plan.start.position.steps} steps are taken; "
+            f"{found.directory.root} has taken {taken} steps, of {total} that are asked for; "
             "give a larger run.steps or run.data_passes to go on"
         )
         raise UserError(message)
 
 
 def _reopen(world: World, found: Resumption, plan: Plan) -> None:
-    reopen_directory(found.directory, plan, world)
+    """Make the run directory ready for the new life; what says that it runs comes last."""
     changes = environment_changes(found.facts)
     if changes:
         world.speak(f"environment differs: {changes}; bit-identity is not promised")
     newer = Checkpoints(found.directory.checkpoints)
     newer.clear_debris()
-    aside = newer.set_aside(found.checkpoint)
+    aside = [] if found.checkpoint is None else newer.set_aside(found.checkpoint)
     if aside:
-        world.speak(f"newer checkpoints were set aside: {', '.join(aside)}")
+        world.speak(f"checkpoints were set aside: {', '.join(aside)}")
+    reopen_directory(found.directory, plan, world, found.run_id)
 
 
-def _started_from(world: World, plan: Plan, place: str) -> Plan:
-    """Return the plan with the parameters of another run's checkpoint."""
-    found = world.from_root(lambda: checkpoint_of(place))
-
-    world.agree(lambda: read_parameters_into(found, plan.model.layout, plan.initial))
+def _started_from(world: World, plan: Plan, place: str | None) -> Plan:
+    """Return the plan with the parameters of another run's checkpoint, if one is named."""
+    if place is not None:
+        _read_parameters(world, plan, world.from_root(lambda: checkpoint_of(place)))
     return plan
+
+
+def _read_parameters(world: World, plan: Plan, checkpoint: Checkpoint) -> None:
+    world.agree(lambda: read_parameters_into(checkpoint, plan.model.layout, plan.initial))
 
 
 def _make_plan(

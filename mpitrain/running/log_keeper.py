@@ -39,6 +39,7 @@ class LogKeeper:
             is_needed: whether a checkpoint counts only when the steps before it are in the log.
         """
         self._is_needed = is_needed
+        self._error: LogError | None = None
         self._log = log
         self._append = log.append
         self._fail = fail
@@ -85,6 +86,8 @@ class LogKeeper:
             LogError: it cannot be.
         """
         try:
+            if self._error is not None:
+                raise self._error
             self._log.flush()
             if isinstance(self._log, LogWriter):
                 _sync_file(self._log.path)
@@ -111,6 +114,7 @@ class LogKeeper:
         self.close(is_complete=kind is None or getattr(error, "is_clean_end", False))
 
     def _let_go(self, error: LogError) -> None:
+        self._error = error
         self._log = NullLog()
         self._append = self._log.append
         self._fail(str(error))

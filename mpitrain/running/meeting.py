@@ -15,11 +15,11 @@ from typing import Any, NoReturn
 
 from mpitrain.comm.world import World
 from mpitrain.core.errors import MpitrainError, StoppedError, agreed
-from mpitrain.core.phases import CHECKPOINT
+from mpitrain.core.phases import CHECKPOINT, WAIT
 from mpitrain.core.position import Position
 from mpitrain.modes.mode import Mode
 from mpitrain.modes.record import StepRecord
-from mpitrain.running.checkpointing import Checkpointer
+from mpitrain.running.checkpointing import WRITING_TIMES, Checkpointer
 from mpitrain.running.totals import Totals, merged
 from mpitrain.stop import Stop
 
@@ -151,20 +151,22 @@ class Meeting:
 
         Collective: yes.
         """
-        self._note(CHECKPOINT, self._mode.clock)
         words = self._world.gather_obj(self._word(totals), "all ranks are at a step boundary")
         began_s = time.perf_counter()
         self._raise_trouble(words)
         self.totals = merged([self._earlier, *(word.totals for word in words)])
         if any(word.is_over for word in words):
-            self._end()
+            _, newest = self._end()
+            self._raise_failure(newest)
             return True
         stop = next((word.stop for word in words if word.stop is not None), None)
         if stop is not None:
-            self._stop_here(stop, self._end())
+            self._stop_here(stop, *self._end())
         if words[0].is_due:
+            self._note(CHECKPOINT, self._mode.clock)
             self._checkpointer.take(self._mode.position(), self.totals)
-            self._world.meet("all ranks have copied what a checkpoint saves")
+            self._note(WAIT, self._mode.clock)
+            self._world.meet("all ranks have copied what a checkpoint saves", times=WRITING_TIMES)
             self._checkpointer.begin_writing(time.perf_counter() - began_s)
         self._mode.go_on(max(word.calls for word in words))
         if words[0].is_due:
@@ -196,32 +198,50 @@ class Meeting:
                 text += f"; the newest good checkpoint is {newest.name}: resume {self._place}"
             raise agreed(MpitrainError(text))  # a ticket may be drawn and its step not taken
 
-    def _end(self) -> Position:
-        """Write the last checkpoint of this life."""
+    def close(self) -> None:
+        """Exchange what went wrong after the last meeting, when the logs were closed.
+
+        Raises:
+            MpitrainError: a log could not be written, and the run is to stop then; on every rank.
+
+        Collective: yes.
+        """
+        troubles = self._world.gather_obj(self._trouble, "all logs are closed")
+        found = [trouble for trouble in troubles if trouble is not None]
+        if found:
+            raise agreed(MpitrainError(f"{found[0].text}; resume {self._place} goes on"))
+
+    def _end(self) -> tuple[Position, _Newest]:
+        """Write the last checkpoint of this life; return where that is and what came of it."""
+        self._note(CHECKPOINT, self._mode.clock)
         position = self._mode.position()
         began_s = time.perf_counter()
         self._checkpointer.take(position, self.totals)
         self._checkpointer.begin_writing(time.perf_counter() - began_s)
+        self._note(WAIT, self._mode.clock)
         self._checkpointer.settle()
-        newest = self._newest()
-        if newest.trouble is not None and self._world.is_root:
-            self._world.speak(f"warning: {newest.trouble}")
-        return position
+        return position, self._newest()
 
-    def _stop_here(self, reason: str, position: Position) -> NoReturn:
+    def _raise_failure(self, newest: _Newest) -> None:
+        if newest.trouble is not None:
+            text = f"{newest.trouble}; the newest good checkpoint is {newest.name}"
+            raise agreed(MpitrainError(f"{text}: resume {self._place}"))
+
+    def _stop_here(self, reason: str, position: Position, newest: _Newest) -> NoReturn:
         self._event("stop", {"reason": reason, "steps": position.steps})
-        newest = self._newest()
+        self._raise_failure(newest)
         if newest.steps != position.steps:
             message = (
-                f"stopped at step {position.steps} ({reason}), but without a checkpoint there; "
-                f"the newest is {newest.name}"
+                f"stopped at step {position.steps} ({reason}), but without a checkpoint there "
+                f"(checkpoint.enabled = false?); the newest is {newest.name}"
             )
             raise agreed(MpitrainError(message))
         message = f"stopped at step {position.steps} ({reason}); go on with: resume {self._place}"
-        raise StoppedError(message, position.steps, newest.name)
+        path = f"{self._place}/checkpoints/{newest.name}"
+        raise StoppedError(message, position.steps, path)
 
     def _newest(self) -> _Newest:
         """Return what rank 0 knows of the newest checkpoint. Collective: yes."""
         checkpointer = self._checkpointer
         mine = _Newest(checkpointer.newest, checkpointer.newest_steps, checkpointer.trouble)
-        return self._world.gather_obj(mine, "the checkpoint is complete")[0]
+        return self._world.gather_obj(mine, "the checkpoint is complete", times=WRITING_TIMES)[0]

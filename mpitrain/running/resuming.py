@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import tomllib
+import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +32,13 @@ FIXED = (
     "log.directory",
 )
 """What a checkpoint's contents depend on; data.path may follow data that was moved."""
+TERMS = (
+    "run.seed",
+    "data.batch_size",
+    "optimizer.kind",
+    "mode.kind",
+)
+"""Settings that a checkpoint keeps, so that an edited run.toml is found out."""
 MOVABLE = ("data.path", "data.cache_bytes")
 
 
@@ -40,8 +49,8 @@ class Resumption:
     Attributes:
         config: of the new life.
         directory: of the run.
-        checkpoint: a complete one.
-        old: where the ranks of its life stood.
+        checkpoint: a complete one; None where no life came so far: the run starts anew.
+        old: where the ranks of its life stood; None then.
         totals: what the run had done.
         run_id: of the run.
         life: number of the new life.
@@ -50,8 +59,8 @@ class Resumption:
 
     config: Config
     directory: RunDirectory
-    checkpoint: Checkpoint
-    old: Position
+    checkpoint: Checkpoint | None
+    old: Position | None
     totals: Totals
     run_id: str
     life: int
@@ -59,7 +68,11 @@ class Resumption:
 
     def start(self, size: int) -> Start:
         """Return where the new life starts on ``size`` ranks."""
-        config, mark = self.config, self.checkpoint.path / "complete.json"
+        config = self.config
+        if self.checkpoint is None or self.old is None:
+            first = Position.first(config.mode.kind, config.share, size)
+            return Start(life=self.life, position=first)
+        mark = self.checkpoint.path / "complete.json"
         return Start(
             life=self.life,
             position=self.old.on(config.mode.kind, config.share, size),
@@ -94,17 +107,23 @@ def find_resumption(
     config = changed(_changed(old, overrides), {"run.directory": str(root.absolute())})
     log_root = None if old.log.directory is None else Path(old.log.directory)
     directory = RunDirectory(root.absolute(), log_root)
-    checkpoint = _chosen(Checkpoints(directory.checkpoints), name)
-    position, totals, run_id = read_position(checkpoint)
     life = next_life(directory)
     facts = tomllib.loads(run_toml.read_text(encoding="utf-8")).get(ENVIRONMENT, {})
+    folder = Checkpoints(directory.checkpoints)
+    if name is None and not folder.complete() and not folder.refused():
+        run_id = str(facts.get("run_id", uuid.uuid4().hex))
+        return Resumption(config, directory, None, None, Totals(), run_id, life, facts)
+    checkpoint = _chosen(folder, name)
+    position, totals, run_id, terms = read_position(checkpoint)
+    _check_terms(config, terms, run_toml)
     return Resumption(config, directory, checkpoint, position, totals, run_id, life, facts)
 
 
 def next_life(directory: RunDirectory) -> int:
     """Return the number after that of every life that has left anything."""
-    logs = directory.log.glob("life-*") if directory.log.is_dir() else ()
-    numbers = [int(path.name[5:8]) for path in logs if path.name[5:8].isdigit()]
+    logs = directory.log.iterdir() if directory.log.is_dir() else ()
+    found = (re.fullmatch(r"life-(\d{3,9})", path.name) for path in logs)
+    numbers = [int(match[1]) for match in found if match]
     numbers += [ck.life for ck in Checkpoints(directory.checkpoints).complete()]
     try:
         said = (directory.read_status() or {}).get("life")
@@ -143,7 +162,7 @@ def check_data(facts: Mapping[str, Any], digest: str) -> None:
     if before != digest:
         message = (
             f"the data have SHA-256 {digest[:12]}..., those of the run {str(before)[:12]}...; "
-            "give the same data by data.path"
+            "give the same data by data.path (a run that a script made: by mpitrain.resume)"
         )
         raise UserError(message)
 
@@ -164,6 +183,22 @@ def is_done(directory: RunDirectory) -> bool:
         return False
 
 
+def terms_of(config: Config) -> dict[str, Any]:
+    """Return the settings that a checkpoint keeps, by dotted name: others would not fit it."""
+    tables = to_mapping(config)
+    return {name: tables[name.partition(".")[0]][name.partition(".")[2]] for name in TERMS}
+
+
+def _check_terms(config: Config, terms: Mapping[str, Any], run_toml: Path) -> None:
+    for name, value in terms_of(config).items():
+        if terms.get(name) != value:
+            message = (
+                f"{run_toml}: {name} is {value!r}, the checkpoint was written with "
+                f"{terms.get(name)!r}; put it back"
+            )
+            raise UserError(message)
+
+
 def _changed(old: Config, overrides: Sequence[str] | Mapping[str, Any]) -> Config:
     values = overrides if isinstance(overrides, Mapping) else dict(map(parsed, overrides))
     new = changed(old, values)
@@ -182,15 +217,23 @@ def _changed(old: Config, overrides: Sequence[str] | Mapping[str, Any]) -> Confi
     return new
 
 
+def _steps_in(line: str) -> int:
+    """Return the steps of the checkpoint that a line names."""
+    found = re.findall(r"step-(\d{9,18})", line)
+    return int(found[-1]) if found else 0
+
+
 def _chosen(folder: Checkpoints, name: str | None) -> Checkpoint:
     if name is not None:
         return folder.find(name)
-    refused = folder.refused()
+    newest = folder.newest()
+    refused = [
+        line for line in folder.refused() if newest is None or _steps_in(line) > newest.steps
+    ]
     if refused:
         message = f"{refused[0]}; to go on from another one give --checkpoint"
         raise CheckpointError(message)
-    newest = folder.newest()
     if newest is None:
-        message = f"there is no complete checkpoint in {folder.folder}; start anew with train"
+        message = f"there is no complete checkpoint in {folder.folder}"
         raise CheckpointError(message)
     return newest

@@ -27,9 +27,7 @@ from mpitrain.running.loader import Loader
 from mpitrain.running.log_keeper import LogKeeper
 from mpitrain.running.meeting import Deadline, Meeting
 from mpitrain.running.progress_line import Progress
-from mpitrain.running.resuming import (
-    Resumption,
-)
+from mpitrain.running.resuming import Resumption, terms_of
 from mpitrain.running.straggler import Injector, make_injector
 from mpitrain.running.supervision import Supervision
 from mpitrain.running.totals import Totals
@@ -98,12 +96,15 @@ class Session:
                 self._tell_start()
                 self._train()
                 facts, parameters = self._conclude()
+            self._meeting.close()
         except MpitrainError as error:
             if error.is_agreed:  # all ranks are here
+                self._supervision.end()
                 self._exchange.close()
             raise
         finally:
             self._supervision.close()
+        self._supervision.end()
         self._exchange.close()
         if self._progress is not None:
             self._progress.say(summary(facts))
@@ -118,6 +119,7 @@ class Session:
             self._checkpointer.take(start, self._earlier)
             world.meet("all ranks have copied what the first checkpoint saves")
             self._checkpointer.begin_writing(0.0)
+            self._checkpointer.judge()
         dtype = plan.model.layout.dtype
         loader = Loader(plan.source, plan.order, dtype, ahead=world.size)
         parameters = plan.model.layout.views(mode.parameters)
@@ -147,6 +149,7 @@ class Session:
             self._exchange.update,
             Checkpoints(self.directory.checkpoints),
             self._run_id,
+            terms_of(plan.config),
             flush_log=self._log.sync,
             evaluate=evaluate,
             tell=self._log.event,
@@ -183,9 +186,12 @@ class Session:
         return min(deadlines, key=lambda deadline: deadline.at_s, default=None)
 
     def _read_optimizer(self, found: Resumption) -> None:
+        checkpoint, old = found.checkpoint, found.old
+        if checkpoint is None or old is None:
+            return
         new, rank = self.plan.start.position, self.world.rank
         state = self._exchange.update.state
-        self.world.agree(lambda: read_optimizer_into(found.checkpoint, found.old, new, rank, state))
+        self.world.agree(lambda: read_optimizer_into(checkpoint, old, new, rank, state))
 
     def _lose_log(self, reason: str) -> None:
         """Stop or go on, as the run file says, when the log of this rank cannot be written."""
@@ -291,7 +297,9 @@ class Session:
         work, start = self.plan.work, self.plan.start
         self.world.speak(heading(self.plan.config, self.world, self.plan))
         if start.life:
-            self.world.speak(f"life {start.life} goes on from {start.checkpoint}")
+            place = start.checkpoint
+            place = "the beginning: there is no checkpoint" if place == "none" else place
+            self.world.speak(f"life {start.life} goes on from {place}")
         if work.total_steps > work.num_tickets:
             self.world.speak(
                 f"{work.num_tickets} steps are rounded up to {work.total_steps}: "

@@ -8,7 +8,7 @@ from functools import partial
 
 from mpitrain.build import Plan
 from mpitrain.comm.world import World
-from mpitrain.core.phases import COMPUTE
+from mpitrain.core.phases import COMPUTE, END
 from mpitrain.launch_note import note_run_directory
 from mpitrain.running.bookkeeping import (
     write_failure,
@@ -61,6 +61,12 @@ class Supervision:
             who = f"rank {world.rank} of {world.size} on {world.host}"
             place = partial(getattr, seen, "place")
             self._watch = Watch(who, place, mode.limit_s, self._end, watched=watched)
+
+    def end(self) -> None:
+        """Say that this rank has come to its end; nothing is noted after it."""
+        if self._seen is not None:
+            self._seen.note(END, self._seen.place[1])
+            self._seen.close()
 
     def close(self) -> None:
         """End the watch; a second call does nothing."""
