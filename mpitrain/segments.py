@@ -12,6 +12,8 @@ import re
 from contextlib import suppress
 from pathlib import Path
 
+from mpitrain.launch_environment import RANK_VARIABLES
+
 FOLDER = "/dev/shm"  # where POSIX shared memory is on Linux
 # names that MPI libraries, and no one else, give
 _OWN = re.compile(r"(mpich_sh(m|ar)_|sm_segment\.|osc_(sm|rdma)\.|vader_segment\.|ucx_shm_)[\w.-]+")
@@ -42,12 +44,14 @@ def unlink_segments() -> list[Path]:
     """Take away the names of MPICH's shared memory in this process; the memory stays while used.
 
     Call it when every rank has left ``MPI_Init``, on every rank or one per host. Open MPI maps the
-    memory of other ranks by name later on, so its names are left alone.
+    memory of other ranks by name later on, so its names are left alone; but a process that no
+    launcher started has no other ranks, and Open MPI would leave its memory behind.
 
     Returns:
         what this process unlinked.
     """
-    found = [path for path in mapped_segments() if _EARLY.fullmatch(path.name)]
+    is_alone = not any(name in os.environ for name in RANK_VARIABLES)
+    found = [path for path in mapped_segments() if is_alone or _EARLY.fullmatch(path.name)]
     return [path for path in sorted(found) if unlink_own(path)]
 
 

@@ -16,7 +16,8 @@ PACKAGE = ROOT / "mpitrain"
 # A module imports from its own room or from rooms above it in this list.
 LAYERS = [
     {"core"},
-    {"launch_environment", "launch_note", "environment", "mpiexec", "segments", "slurm", "stop"},
+    {"launch_environment", "launch_note", "environment", "mpiexec", "slurm", "stop"},
+    {"segments"},
     {"launch_orphans", "watch"},
     {"config"},
     {"models", "optim", "consistency", "comm", "storage"},

@@ -4,7 +4,7 @@ What is to happen comes by environment, so that a resumed life, started without 
 
     MPITRAIN_TEST_KILL = "RANK PHASE COUNT"   SIGKILL when the writer of files gets there
     MPITRAIN_TEST_ACT = "RANK ACTION PHASE"   do something in a phase of some step
-    MPITRAIN_TEST_SLOW = "SECONDS"            a sync of a file takes this long
+    MPITRAIN_TEST_SLOW = "SECONDS"            a sync of a file takes rank 0 this long
 """
 
 from __future__ import annotations
@@ -54,9 +54,12 @@ def mlp(config: Config, source: Source) -> Mlp:
 
 
 def slow_disk(config: Config, source: Source) -> Mlp:
-    """Return an mlp whose checkpoints go to a slow disk."""
+    """Return an mlp; rank 0's checkpoints go to a slow disk."""
+    from mpi4py import MPI
+
     seconds = float(os.environ[SLOW])
-    durable.reached = lambda phase: time.sleep(seconds) if phase == "fsync" else None
+    if MPI.COMM_WORLD.rank == 0:
+        durable.reached = lambda phase: time.sleep(seconds) if phase == "fsync" else None
     return mlp(config, source)
 
 

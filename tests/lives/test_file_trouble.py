@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -86,13 +85,11 @@ def test_run_directory_that_is_gone_ends_a_run(tmp_path: Path) -> None:
 
 
 def test_slow_disk_holds_up_the_next_checkpoint_and_nothing_else(tmp_path: Path) -> None:
-    """Each file takes 0.4 s to sync: training goes on meanwhile, and all checkpoints are whole."""
+    """A checkpoint takes rank 0 longer than mode.limit_s: the others wait for it all the same."""
     run = tmp_path / "run"
     words = ["train", "mode.kind=asp", "run.steps=400", "model.kind=tests.lives.hooks:slow_disk"]
-    words += ["checkpoint.every_steps=100", "checkpoint.keep=9", "mode.warn_s=0.3"]
-    began_s = time.monotonic()
-    job = Job(tmp_path, "launch", 2, [*words, f"run.directory={run}"], **{SLOW: "0.4"})
+    words += ["checkpoint.every_steps=200", "checkpoint.keep=9", "mode.warn_s=1", "mode.limit_s=2"]
+    job = Job(tmp_path, "launch", 2, [*words, f"run.directory={run}"], **{SLOW: "0.9"})
     assert job.wait() == 0, job.text()
-    assert time.monotonic() - began_s < 30
     assert verify(run).ok
-    assert len(list(run.glob("checkpoints/*/complete.json"))) >= 4
+    assert len(list(run.glob("checkpoints/*/complete.json"))) == 3

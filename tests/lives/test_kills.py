@@ -27,6 +27,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> str:
         ("data", 0, 8),
         ("fsync", 2, 2),
         ("rename", 0, 9),
+        ("completion", 0, 1),
         ("completion", 0, 2),
         ("pruning", 0, 1),
     ],

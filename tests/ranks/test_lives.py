@@ -301,6 +301,16 @@ def test_done_run_goes_on_when_it_gets_more_steps(comm: MPI.Intracomm) -> None:
         go_on(world, root)
     with pytest.raises(UserError, match=r"run\.seed cannot be changed on resume"):
         go_on(world, root, run__seed=3)
+    run_file = root / "run.toml"
+    if world.is_root:
+        said = run_file.read_text()
+        run_file.write_text(said.replace("batch_size = 4", "batch_size = 5"))
+    world.meet("the run file was edited")
+    with pytest.raises(UserError, match=r"data\.batch_size is 5, the checkpoint .* 4; put it back"):
+        go_on(world, root, run__steps=50)
+    world.meet("all have seen it")
+    if world.is_root:
+        run_file.write_text(said)
     assert go_on(world, root, run__steps=50).steps == 50
     if world.is_root:
         assert verify(root).ok
