@@ -37,7 +37,6 @@ def started(folder: Path, launcher: str, *words: str) -> Iterator[Job]:
     finally:
         if job.process.poll() is None:
             job.end()
-        job.output.close()
 
 
 @contextmanager

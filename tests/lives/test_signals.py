@@ -22,7 +22,7 @@ def test_signal_stops_at_an_agreed_step_and_resume_goes_on(
 
 
 @pytest.mark.parametrize("launcher", ["launch", "launch-mpich"])
-@pytest.mark.parametrize("at_s", [0.3, 0.6, 0.9])
+@pytest.mark.parametrize("at_s", [0.5, 0.8, 1.2])
 def test_signal_while_a_job_starts_is_kept(tmp_path: Path, launcher: str, at_s: float) -> None:
     """The launcher passes it on as soon as the ranks can take it."""
     assert one(tmp_path, launcher, "ssp", at_s) == "3 stopped"
