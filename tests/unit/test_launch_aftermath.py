@@ -17,6 +17,7 @@ import pytest
 from mpitrain import launch_orphans, segments
 from mpitrain.core.phases import COMPUTE, WAIT
 from mpitrain.launch_aftermath import seen_lines, settle, still_runs
+from mpitrain.launch_environment import RANK_VARIABLES
 from mpitrain.launch_note import NOTE_VARIABLE, LaunchNote, Noted, note_run_directory
 from mpitrain.storage.last_seen import LastSeen, Seen, last_seen_path
 from mpitrain.storage.run_lock import RunLock
@@ -138,10 +139,15 @@ def test_note_without_launcher_or_on_another_host_is_nothing(tmp_path: Path) -> 
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("is_alone", [False, True])
 def test_only_mpich_segments_of_this_process_lose_their_names(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, is_alone: bool
 ) -> None:
-    """Not Open MPI's, which are mapped by name later, not others', not ordinary files."""
+    """Not Open MPI's, unless no launcher started it, not others', not ordinary files."""
+    for name in RANK_VARIABLES:
+        monkeypatch.delenv(name, raising=False)
+    if not is_alone:
+        monkeypatch.setenv("PMIX_RANK", "0")
     monkeypatch.setattr(segments, "FOLDER", str(tmp_path))
     names = ("mpich_shm_6d39_0", "mpich_shar_tmpAb", "sm_segment.vm.0.1", "my_mpich_shm_1", "data")
     maps = []
@@ -151,9 +157,11 @@ def test_only_mpich_segments_of_this_process_lose_their_names(
             maps.append(mmap.mmap(file.fileno(), 4096))
     (tmp_path / "mpich_shm_other_0").touch()
     gone = segments.unlink_segments()
-    assert sorted(path.name for path in gone) == ["mpich_shar_tmpAb", "mpich_shm_6d39_0"]
+    expected = ["mpich_shar_tmpAb", "mpich_shm_6d39_0"] + is_alone * ["sm_segment.vm.0.1"]
+    assert sorted(path.name for path in gone) == expected
     left = {path.name for path in tmp_path.iterdir()}
-    assert left == {"sm_segment.vm.0.1", "my_mpich_shm_1", "data", "mpich_shm_other_0"}
+    others = {"sm_segment.vm.0.1", "my_mpich_shm_1", "data", "mpich_shm_other_0"}
+    assert left == others - set(expected)
     assert maps[0][:1] == b"x"
     assert segments.unlink_segments() == []
     for mapped in maps:
