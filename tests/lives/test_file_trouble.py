@@ -88,8 +88,8 @@ def test_slow_disk_holds_up_the_next_checkpoint_and_nothing_else(tmp_path: Path)
     """A checkpoint takes rank 0 longer than mode.limit_s: the others wait for it all the same."""
     run = tmp_path / "run"
     words = ["train", "mode.kind=asp", "run.steps=400", "model.kind=tests.lives.hooks:slow_disk"]
-    words += ["checkpoint.every_steps=200", "checkpoint.keep=9", "mode.warn_s=1", "mode.limit_s=2"]
-    job = Job(tmp_path, "launch", 2, [*words, f"run.directory={run}"], **{SLOW: "0.9"})
+    words += ["checkpoint.every_steps=200", "checkpoint.keep=9", "mode.warn_s=1", "mode.limit_s=4"]
+    job = Job(tmp_path, "launch", 2, [*words, f"run.directory={run}"], **{SLOW: "1.6"})
     assert job.wait() == 0, job.text()
     assert verify(run).ok
     assert len(list(run.glob("checkpoints/*/complete.json"))) == 3
