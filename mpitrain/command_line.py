@@ -82,13 +82,12 @@ def _resume(options: argparse.Namespace) -> int:
 
 
 def _repair(options: argparse.Namespace) -> int:
-    from mpitrain.storage.repair import repair_run
+    from mpitrain.storage.repair import repair_run  # brings HDF5
+    from mpitrain.storage.run_directory import check_is_run
     from mpitrain.storage.run_lock import RunLock
 
     root = Path(options.directory)
-    if not (root / "run.toml").is_file():
-        message = f"{root} is no run directory: there is no {root / 'run.toml'}"
-        raise UserError(message)
+    check_is_run(root)
     lock = RunLock(root)
     try:
         sys.stderr.writelines(f"mpitrain: {line}\n" for line in repair_run(root))

@@ -46,7 +46,7 @@ class Liveness:
             clocks: (P,), int64, steps finished by each rank.
             is_finished: (P,), bool, which ranks have no work left.
             now_s: on a clock that never goes back.
-            may_start: (P,), bool, which ranks the rule lets start; see ``may_start_under``.
+            may_start: (P,), bool, which ranks the rule lets start.
         """
         if self._looked_s is not None:
             self._age_s += min(max(0.0, now_s - self._looked_s), self._limit_s / LEAST_LOOKS)
@@ -58,22 +58,3 @@ class Liveness:
         self._may_move = may_move
         late = stood_still & (self._age_s - self._since_s >= self._limit_s)
         return [int(rank) for rank in np.flatnonzero(late)]
-
-
-def may_start_under(
-    bound: int | None, clocks: npt.NDArray[np.int64], is_finished: npt.NDArray[np.bool_]
-) -> npt.NDArray[np.bool_]:
-    """Return which ranks may start a step under ``bound``; None lets all.
-
-    Args:
-        bound: largest lead allowed.
-        clocks: (P,), int64, steps finished by each rank.
-        is_finished: (P,), bool, which ranks have no work left: they leave the minimum.
-
-    Returns:
-        (P,), bool, new.
-    """
-    if bound is None or is_finished.all():
-        return np.ones(len(clocks), np.bool_)
-    may_start: npt.NDArray[np.bool_] = clocks - clocks[~is_finished].min() <= bound
-    return may_start

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import json
-import os
 import time
 import uuid
 from collections.abc import Mapping
@@ -20,7 +19,7 @@ from mpitrain.core.errors import LogError, MpitrainError, UserError
 from mpitrain.storage.durable import make_folder, sync_folder, write_bytes
 from mpitrain.storage.joint_view import write_joint_view
 from mpitrain.storage.null_log import NullLog
-from mpitrain.storage.run_directory import RunDirectory
+from mpitrain.storage.run_directory import RunDirectory, status_of
 from mpitrain.storage.staleness_log import LogWriter
 from mpitrain.storage.start import StartMarks
 
@@ -62,7 +61,7 @@ def fill_directory(directory: RunDirectory, plan: Plan, world: World) -> str:
     try:
         directory.keep_reserve()
         _write_run_file(directory, plan, changed(plan.config, places), world, run_id)
-        directory.write_status(status("running"))
+        directory.write_status(status_of("running"))
     except OSError as error:
         message = f"run.directory {name!r} cannot be written: {error}"
         raise UserError(message) from error
@@ -86,7 +85,7 @@ def reopen_directory(directory: RunDirectory, plan: Plan, world: World, run_id: 
         _write_run_file(directory, plan, plan.config, world, run_id)
         if directory.result.exists():
             directory.result.replace(directory.root / f"result-before-life-{life:03d}.json")
-        directory.write_status(status("running", life=life))
+        directory.write_status(status_of("running", life=life))
     except OSError as error:
         message = f"{directory.root} cannot be written: {error}"
         raise UserError(message) from error
@@ -132,18 +131,7 @@ def write_failure(directory: RunDirectory, life: int, reason: str) -> None:
     with suppress(OSError, MpitrainError):
         found = directory.read_status() or {}
         if found.get("status") != "failed" or found.get("life") != life:
-            directory.write_status(status("failed", life=life, reason=reason))
-
-
-def status(state: str, *, life: int = 0, reason: str = "") -> dict[str, Any]:
-    """Return what status.json holds when the run is in ``state``."""
-    return {
-        "status": state,
-        "life": life,
-        "pid": os.getpid(),
-        "time": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
-        "reason": reason,
-    }
+            directory.write_status(status_of("failed", life=life, reason=reason))
 
 
 def open_log(

@@ -22,13 +22,13 @@ from mpitrain.core.position import SCALARS, Position
 from mpitrain.running.totals import Totals
 from mpitrain.storage.checkpoint_errors import named
 from mpitrain.storage.checkpoint_file import CheckpointFile
+from mpitrain.storage.checkpoint_mark import STATE
 from mpitrain.storage.checkpoints import Checkpoint
 
 Arrays = dict[str, npt.NDArray[Any]]
 Attributes = dict[str, str | int | float]
 
 SCHEMA = 1
-STATE = "state.h5"
 MOST_BYTES = 64 << 20  # of an array that is read before its size is known to be right
 PARAMETERS, OPTIMIZER = "parameters", "optimizer"
 

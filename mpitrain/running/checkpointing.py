@@ -29,7 +29,6 @@ from mpitrain.modes.mode import Mode
 from mpitrain.modes.update import Update
 from mpitrain.result import parameters_sha256
 from mpitrain.running.checkpoint_content import (
-    STATE,
     rank_arrays,
     rank_attributes,
     rank_file,
@@ -38,6 +37,7 @@ from mpitrain.running.checkpoint_content import (
 )
 from mpitrain.running.totals import Totals
 from mpitrain.storage.checkpoint_file import Written, write_checkpoint_file
+from mpitrain.storage.checkpoint_mark import STATE
 from mpitrain.storage.checkpoints import Checkpoints
 
 Vector = npt.NDArray[Any]
@@ -262,17 +262,20 @@ class Checkpointer:
         digests = {report["digest"] for report in reports if "digest" in report}
         if len(digests) > 1:
             return {"mismatch": True}
+        outcome: dict[str, Any] = {}
         if not errors:
             try:
-                return {"pruned": self._mark_and_prune(reports)}
+                outcome["name"] = self._mark_complete(reports)
+                self._prune()
             except CheckpointError as error:
                 errors.append(str(error))
-        with suppress(CheckpointError):  # what was begun takes room
-            self._folder.clear_debris()
-        return {"error": errors[0]}
+        if errors:
+            outcome["error"] = errors[0]
+            with suppress(CheckpointError):  # what was begun takes room
+                self._folder.clear_debris()
+        return outcome
 
-    def _mark_and_prune(self, reports: Sequence[Mapping[str, Any]]) -> list[str]:
-        settings = self._settings
+    def _mark_complete(self, reports: Sequence[Mapping[str, Any]]) -> str:
         files = {
             name: Written(**values)
             for report in reports
@@ -283,11 +286,12 @@ class Checkpointer:
             name: self._facts[name] for name in ("metric_name", "metric") if name in self._facts
         }
         life = self._plan.start.life
-        done = self._folder.mark_complete(self._position.steps, life, files, facts)
-        self.newest, self.newest_steps = done.name, done.steps
-        return self._folder.prune(
-            settings.keep, settings.keep_best, larger_is_better=settings.best == "largest"
-        )
+        return self._folder.mark_complete(self._position.steps, life, files, facts).name
+
+    def _prune(self) -> None:
+        settings = self._settings
+        is_larger = settings.best == "largest"
+        self._folder.prune(settings.keep, settings.keep_best, larger_is_better=is_larger)
 
     def _conclude(self, mark: _Job) -> None:
         assert self._job is not None
@@ -295,6 +299,8 @@ class Checkpointer:
         self._job = self._mark = None
         self._tell_digest(report)
         steps = self._position.steps
+        if "name" in outcome:
+            self.newest, self.newest_steps = outcome["name"], steps
         if outcome.get("mismatch"):
             self.trouble = f"the ranks hold different parameters at step {steps}; this is a bug"
         elif "error" in outcome:

@@ -20,7 +20,6 @@ from mpitrain.running.bookkeeping import (
     fill_directory,
     make_directory,
     reopen_directory,
-    status,
     write_failure,
 )
 from mpitrain.running.checkpoint_content import read_parameters_into
@@ -34,8 +33,9 @@ from mpitrain.running.resuming import (
 )
 from mpitrain.running.session import Session
 from mpitrain.stop import Stop, number_of
+from mpitrain.storage.checkpoint_mark import STATE
 from mpitrain.storage.checkpoints import Checkpoint, Checkpoints
-from mpitrain.storage.run_directory import RunDirectory
+from mpitrain.storage.run_directory import RunDirectory, check_is_run, status_of
 from mpitrain.storage.run_lock import RunLock
 
 
@@ -98,7 +98,7 @@ def resume_training(
 
     Collective: yes.
     """
-    world.from_root(lambda: _check_is_run(root))
+    world.from_root(lambda: check_is_run(root))
     with _locked(world, RunDirectory(root)):
         found = world.from_root(lambda: find_resumption(root, overrides, checkpoint))
         _check_files(world, found)
@@ -134,7 +134,7 @@ def _run(
             _write_outcome(directory, life, result)
     except StoppedError as error:
         if world.is_root:
-            directory.write_status(status("stopped", life=life, reason=str(error)))
+            directory.write_status(status_of("stopped", life=life, reason=str(error)))
         world.meet("the status is written")
         raise
     except BaseException as error:
@@ -151,17 +151,11 @@ def _run(
 def _write_outcome(directory: RunDirectory, life: int, result: Result) -> None:
     try:
         directory.write_result(result.facts)
-        directory.write_status(status("done", life=life))
+        directory.write_status(status_of("done", life=life))
         directory.give_reserve()
     except OSError as error:
         message = f"the result cannot be written: {error}; resume {directory.root} writes it"
         raise MpitrainError(message) from error
-
-
-def _check_is_run(root: Path) -> None:
-    if not (root / "run.toml").is_file():
-        message = f"{root} is no run directory: there is no {root / 'run.toml'}"
-        raise UserError(message)
 
 
 @contextmanager
@@ -188,11 +182,14 @@ def _prepare(world: World, config: Config, stop: Stop) -> None:
 
 
 def _check_files(world: World, found: Resumption) -> None:
-    """Check the files of the checkpoint against their SHA-256, each rank some of them."""
+    """Check the files of the checkpoint against their SHA-256, each rank some of them.
+
+    That of the state was checked when the position was read.
+    """
     checkpoint = found.checkpoint
     if checkpoint is not None:
         folder = Checkpoints(found.directory.checkpoints)
-        mine = sorted(checkpoint.files)[world.rank :: world.size]
+        mine = sorted(checkpoint.files.keys() - {STATE})[world.rank :: world.size]
         world.agree(lambda: folder.check(checkpoint, mine))
 
 

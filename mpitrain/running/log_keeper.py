@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
@@ -88,9 +86,7 @@ class LogKeeper:
         try:
             if self._error is not None:
                 raise self._error
-            self._log.flush()
-            if isinstance(self._log, LogWriter):
-                _sync_file(self._log.path)
+            self._log.sync()
         except LogError:
             if self._is_needed:
                 raise
@@ -118,16 +114,3 @@ class LogKeeper:
         self._log = NullLog()
         self._append = self._log.append
         self._fail(str(error))
-
-
-def _sync_file(path: Path) -> None:
-    try:
-        file = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(file)
-        finally:
-            os.close(file)
-    except OSError as error:
-        reason = (error.strerror or str(error)).lower()
-        message = f"cannot write the staleness log {path}: {reason}"
-        raise LogError(message) from error

@@ -192,11 +192,9 @@ class Meeting:
         troubles = [word.trouble for word in words if word.trouble is not None]
         if troubles:
             self._checkpointer.settle()
-            newest = self._newest()
+            # no clean end: a ticket may be drawn and its step not taken
             text = min(troubles, key=lambda trouble: trouble.weight).text
-            if newest.name != "none":
-                text += f"; the newest good checkpoint is {newest.name}: resume {self._place}"
-            raise agreed(MpitrainError(text))  # a ticket may be drawn and its step not taken
+            raise self._failure(text, self._newest())
 
     def close(self) -> None:
         """Exchange what went wrong after the last meeting, when the logs were closed.
@@ -224,8 +222,12 @@ class Meeting:
 
     def _raise_failure(self, newest: _Newest) -> None:
         if newest.trouble is not None:
-            text = f"{newest.trouble}; the newest good checkpoint is {newest.name}"
-            raise agreed(MpitrainError(f"{text}: resume {self._place}"))
+            raise self._failure(newest.trouble, newest)
+
+    def _failure(self, text: str, newest: _Newest) -> MpitrainError:
+        if newest.name != "none":
+            text += f"; the newest good checkpoint is {newest.name}: resume {self._place}"
+        return agreed(MpitrainError(text))
 
     def _stop_here(self, reason: str, position: Position, newest: _Newest) -> NoReturn:
         self._event("stop", {"reason": reason, "steps": position.steps})

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import re
-import tomllib
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,11 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from mpitrain import environment
-from mpitrain.config import ENVIRONMENT, Config, changed, load, parsed, to_mapping
+from mpitrain.config import ENVIRONMENT, Config, changed, from_mapping, parsed, to_mapping
+from mpitrain.config.text import read_toml
 from mpitrain.core.errors import CheckpointError, LogError, UserError
 from mpitrain.core.position import Position, Start
-from mpitrain.running.checkpoint_content import STATE, read_position
+from mpitrain.running.checkpoint_content import read_position
 from mpitrain.running.totals import Totals
+from mpitrain.storage.checkpoint_mark import MARK, STATE
 from mpitrain.storage.checkpoints import Checkpoint, Checkpoints
 from mpitrain.storage.run_directory import RunDirectory, read_json
 
@@ -72,7 +73,7 @@ class Resumption:
         if self.checkpoint is None or self.old is None:
             first = Position.first(config.mode.kind, config.share, size)
             return Start(life=self.life, position=first)
-        mark = self.checkpoint.path / "complete.json"
+        mark = self.checkpoint.path / MARK
         return Start(
             life=self.life,
             position=self.old.on(config.mode.kind, config.share, size),
@@ -99,23 +100,22 @@ def find_resumption(
     Collective: no; rank 0 alone calls it.
     """
     run_toml = root / "run.toml"
-    if not run_toml.is_file():
-        message = f"{root} is no run directory: there is no {run_toml}"
-        raise UserError(message)
-    old = load(run_toml)
+    tables = read_toml(run_toml)
+    old = from_mapping(tables)
     # a run directory may have been moved
     config = changed(_changed(old, overrides), {"run.directory": str(root.absolute())})
     log_root = None if old.log.directory is None else Path(old.log.directory)
     directory = RunDirectory(root.absolute(), log_root)
-    life = next_life(directory)
-    facts = tomllib.loads(run_toml.read_text(encoding="utf-8")).get(ENVIRONMENT, {})
-    folder = Checkpoints(directory.checkpoints)
-    if name is None and not folder.complete() and not folder.refused():
+    facts = tables.get(ENVIRONMENT)
+    facts = facts if isinstance(facts, Mapping) else {}
+    checkpoint = _chosen(Checkpoints(directory.checkpoints), name)
+    if checkpoint is None:
+        position, totals = None, Totals()
         run_id = str(facts.get("run_id", uuid.uuid4().hex))
-        return Resumption(config, directory, None, None, Totals(), run_id, life, facts)
-    checkpoint = _chosen(folder, name)
-    position, totals, run_id, terms = read_position(checkpoint)
-    _check_terms(config, terms, run_toml)
+    else:
+        position, totals, run_id, terms = read_position(checkpoint)
+        _check_terms(config, terms, run_toml)
+    life = next_life(directory)
     return Resumption(config, directory, checkpoint, position, totals, run_id, life, facts)
 
 
@@ -145,10 +145,14 @@ def checkpoint_of(place: str) -> Checkpoint:
     folder = Checkpoints(path.parent if is_one else path / "checkpoints")
     try:
         found = _chosen(folder, path.name if is_one else None)
-        folder.check(found, [STATE])
+        if found is not None:
+            folder.check(found, [STATE])
     except CheckpointError as error:
         message = f"run.init_from = {place!r}: {error}"
         raise UserError(message) from error
+    if found is None:
+        message = f"run.init_from = {place!r}: there is no complete checkpoint in {folder.folder}"
+        raise UserError(message)
     return found
 
 
@@ -217,23 +221,12 @@ def _changed(old: Config, overrides: Sequence[str] | Mapping[str, Any]) -> Confi
     return new
 
 
-def _steps_in(line: str) -> int:
-    """Return the steps of the checkpoint that a line names."""
-    found = re.findall(r"step-(\d{9,18})", line)
-    return int(found[-1]) if found else 0
-
-
-def _chosen(folder: Checkpoints, name: str | None) -> Checkpoint:
+def _chosen(folder: Checkpoints, name: str | None) -> Checkpoint | None:
+    """Return the checkpoint of this name, or the newest; None where there is none at all."""
     if name is not None:
         return folder.find(name)
-    newest = folder.newest()
-    refused = [
-        line for line in folder.refused() if newest is None or _steps_in(line) > newest.steps
-    ]
-    if refused:
-        message = f"{refused[0]}; to go on from another one give --checkpoint"
-        raise CheckpointError(message)
-    if newest is None:
-        message = f"there is no complete checkpoint in {folder.folder}"
-        raise CheckpointError(message)
-    return newest
+    try:
+        return folder.sound()
+    except CheckpointError as error:
+        message = f"{error}; to go on from another one give --checkpoint"
+        raise CheckpointError(message) from error

@@ -16,10 +16,7 @@ from mpitrain.comm.world import World
 from mpitrain.core.errors import MpitrainError, agreed
 from mpitrain.modes.record import StepRecord
 from mpitrain.result import SCHEMA, Result, parameters_sha256
-from mpitrain.running.bookkeeping import (
-    log_attributes,
-    open_log,
-)
+from mpitrain.running.bookkeeping import log_attributes, open_log
 from mpitrain.running.checkpoint_content import read_optimizer_into
 from mpitrain.running.checkpointing import Checkpointer
 from mpitrain.running.evaluation import Evaluator, RegularEvaluation
@@ -99,17 +96,19 @@ class Session:
             self._meeting.close()
         except MpitrainError as error:
             if error.is_agreed:  # all ranks are here
-                self._supervision.end()
-                self._exchange.close()
+                self._close()
             raise
         finally:
             self._supervision.close()
-        self._supervision.end()
-        self._exchange.close()
+        self._close()
         if self._progress is not None:
             self._progress.say(summary(facts))
             self._progress.close()
         return Result(facts=facts, parameters=parameters)
+
+    def _close(self) -> None:
+        self._supervision.end()
+        self._exchange.close()
 
     def _train(self) -> None:
         """Train, from a first checkpoint on."""

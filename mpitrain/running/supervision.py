@@ -10,9 +10,7 @@ from mpitrain.build import Plan
 from mpitrain.comm.world import World
 from mpitrain.core.phases import COMPUTE, END
 from mpitrain.launch_note import note_run_directory
-from mpitrain.running.bookkeeping import (
-    write_failure,
-)
+from mpitrain.running.bookkeeping import write_failure
 from mpitrain.storage.last_seen import LastSeen, last_seen_path, place_and_age, read_last_seen
 from mpitrain.storage.run_directory import RunDirectory
 from mpitrain.watch import WATCHED, Watch
@@ -63,7 +61,8 @@ class Supervision:
             self._watch = Watch(who, place, mode.limit_s, self._end, watched=watched)
 
     def end(self) -> None:
-        """Say that this rank has come to its end; nothing is noted after it."""
+        """Say that this rank has come to its end; nothing is watched or noted after it."""
+        self.close()
         if self._seen is not None:
             self._seen.note(END, self._seen.place[1])
             self._seen.close()

@@ -69,6 +69,11 @@ def is_folder_name(name: str) -> bool:
     return _FOLDER_NAME.fullmatch(name) is not None
 
 
+def steps_of(name: str) -> int:
+    """Return the steps in the name of a checkpoint's folder."""
+    return int(name.removeprefix("step-"))
+
+
 def is_file_name(name: str) -> bool:
     """Tell whether a file of a checkpoint may have this name; the mark is none of them."""
     return _FILE_NAME.fullmatch(name) is not None

@@ -24,6 +24,7 @@ from mpitrain.storage.checkpoint_mark import (
     folder_name,
     is_folder_name,
     read_mark,
+    steps_of,
     write_mark,
 )
 
@@ -74,6 +75,21 @@ class Checkpoints:
     def newest(self) -> Checkpoint | None:
         """Return the newest that counts. Collective: no."""
         return max(self.complete(), key=lambda found: found.age, default=None)
+
+    def sound(self) -> Checkpoint | None:
+        """Return the newest that counts, None where nothing has a mark.
+
+        Raises:
+            CheckpointError: one with more steps, or the only one there is, is damaged.
+
+        Collective: no.
+        """
+        complete, refused = self._judged()
+        newest = complete[-1] if complete else None
+        for name, error in refused:
+            if newest is None or steps_of(name) > newest.steps:
+                raise error
+        return newest
 
     def refused(self) -> list[str]:
         """Return one line for each folder that has a mark and yet does not count.

@@ -19,6 +19,9 @@ class NullLog:
     def flush(self) -> None:
         """Do nothing. Collective: no."""
 
+    def sync(self) -> None:
+        """Do nothing. Collective: no."""
+
     def close(self, *, is_complete: bool = True) -> None:
         """Do nothing. Collective: no."""
 

@@ -9,14 +9,13 @@ put in its place, so that a stop at any moment leaves one or the other.
 from __future__ import annotations
 
 import contextlib
-import os
 from pathlib import Path
 from typing import Any
 
 import numpy.typing as npt
 
 from mpitrain.core.errors import LogError
-from mpitrain.storage.durable import part_path, reached, sync_folder
+from mpitrain.storage.durable import part_path, reached, sync_file, sync_folder
 from mpitrain.storage.life_log import ranks_found
 from mpitrain.storage.log_file import LogFile
 from mpitrain.storage.opening import is_marked_open, opened
@@ -122,12 +121,8 @@ def _check_same(old: RankLog, new: RankLog) -> None:
 
 def _put_in_place(part: Path, path: Path) -> None:
     part.chmod(path.stat().st_mode & 0o777)
-    descriptor = os.open(part, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        reached("fsync")
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    reached("fsync")
+    sync_file(part)
     reached("rename")
     part.replace(path)
     sync_folder(path.parent)

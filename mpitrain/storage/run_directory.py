@@ -6,13 +6,15 @@ import errno
 import json
 import math
 import os
+import time
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mpitrain.core.errors import LogError
+from mpitrain.core.errors import LogError, UserError
+from mpitrain.storage.durable import sync_folder
 
 Json = dict[str, Any]
 
@@ -108,6 +110,39 @@ class RunDirectory:
         return read_json(self.result)
 
 
+def check_is_run(root: Path) -> None:
+    """Check that a folder holds a run.
+
+    Raises:
+        UserError: it does not.
+
+    Collective: no.
+    """
+    if not (root / "run.toml").is_file():
+        message = f"{root} is no run directory: there is no {root / 'run.toml'}"
+        raise UserError(message)
+
+
+def status_of(
+    state: str, *, life: int = 0, reason: str = "", pid: int | None = None
+) -> dict[str, Any]:
+    """Return what status.json holds when the run is in ``state``.
+
+    Args:
+        state: "running", "stopped", "failed" or "done".
+        life: of the run.
+        reason: for people.
+        pid: process of rank 0; None takes this one.
+    """
+    return {
+        "status": state,
+        "life": life,
+        "pid": os.getpid() if pid is None else pid,
+        "time": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+        "reason": reason,
+    }
+
+
 def json_line(value: Any) -> str:
     """Return ``value`` as one line of strict JSON; NaN and infinities become null."""
     return json.dumps(_without_nan(value), allow_nan=False)
@@ -131,11 +166,7 @@ def write_json(path: Path, value: Mapping[str, Any]) -> None:
         with suppress(OSError):
             temporary.unlink()
         raise
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+    sync_folder(path.parent)
 
 
 def read_json(path: Path) -> Json | None:

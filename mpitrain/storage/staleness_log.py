@@ -24,6 +24,8 @@ import numpy as np
 import numpy.typing as npt
 
 from mpitrain.core.errors import ClosedError, LogError
+from mpitrain.storage.checkpoint_errors import reason
+from mpitrain.storage.durable import sync_file
 from mpitrain.storage.log_file import Attribute, LogFile
 from mpitrain.storage.run_directory import json_line
 from mpitrain.storage.schema import EVENT_COLUMNS, SCHEMA, SHARD_COLUMNS, STEP_COLUMNS, row_checks
@@ -176,7 +178,7 @@ class LogWriter:
             self._events.append(row)
 
     def flush(self) -> None:
-        """Return when everything appended so far is in the file (for checkpoints; not fsynced).
+        """Return when everything appended so far is in the file, on disk or not.
 
         Raises:
             ClosedError: the log was closed.
@@ -191,6 +193,21 @@ class LogWriter:
             self._wake.notify_all()
             self._wake.wait_for(lambda: self._done >= mine or self._error is not None)
             self._raise_if_unusable()
+
+    def sync(self) -> None:
+        """Return when everything appended so far is on disk.
+
+        Raises:
+            ClosedError: the log was closed.
+            LogError: it cannot be written, or is gone.
+
+        Collective: no.
+        """
+        self.flush()
+        try:
+            sync_file(self.path)
+        except OSError as error:
+            raise self._log_error(OSError(reason(error)), "write") from error
 
     def close(self, *, is_complete: bool = True) -> None:
         """Write what is left and close the file; closing again does nothing.
@@ -245,8 +262,8 @@ class LogWriter:
     def _log_error(self, error: Exception | None, verb: str) -> LogError:
         text = " ".join(str(error).split())  # HDF5 writes over several lines
         system = _SYSTEM_REASON.search(text)
-        reason = system[1].lower() if system else text
-        return LogError(f"cannot {verb} the staleness log {self.path}: {reason}")
+        why = system[1].lower() if system else text
+        return LogError(f"cannot {verb} the staleness log {self.path}: {why}")
 
     def _run(self) -> None:
         """Write blocks until the log is closed; the body of the thread."""

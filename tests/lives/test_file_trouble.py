@@ -21,7 +21,7 @@ FULL_CHECKPOINT = ("model.hidden=[256]", "checkpoint.every_steps=50", "checkpoin
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """Give a folder on a file system of its own, of 1 KiB for now."""
+    """Give a folder on a file system of its own; ``resize`` gives it room."""
     if os.geteuid() != 0:
         pytest.skip("only root may mount a small file system")
     folder = tmp_path / "disk"

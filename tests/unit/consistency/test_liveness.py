@@ -9,9 +9,19 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from mpitrain.consistency.liveness import LEAST_LOOKS, Liveness, may_start_under
+from mpitrain.consistency.liveness import LEAST_LOOKS, Liveness
+from mpitrain.consistency.rules import Bounded, Rule, Unbounded
 
 LIMIT_S = 8.0
+
+
+def may_start_under(
+    bound: int | None, clocks: npt.NDArray[np.int64], ended: npt.NDArray[np.bool_]
+) -> npt.NDArray[np.bool_]:
+    """Return which ranks the rule lets start, (P,)."""
+    rule: Rule = Unbounded() if bound is None else Bounded(bound)
+    slowest = int(np.where(ended, np.iinfo(np.int64).max, clocks).min())
+    return np.array([rule.may_start(clock, slowest) for clock in clocks.tolist()])
 
 
 def looked(
