@@ -96,11 +96,20 @@ class TreeReduction:
         return MPI.Request.Testall(self._pending)
 
     def _describe(self) -> str:
-        receives = self._pending[: len(self._others)]
-        late = [q for q, r in zip(self._others, receives, strict=True) if not r.Get_status()]
+        late = self._partners_of(receives=True) or self._partners_of(receives=False)
         world = self._world
-        names = ", ".join(map(world.named, sorted(late))) or "its messages"
+        names = ", ".join(map(world.named, late)) or "its messages"
         return f"rank {world.rank} waits for {names} in the reduction of gradients"
+
+    def _partners_of(self, *, receives: bool) -> list[int]:
+        """Return who has not sent, or has not taken, what is pending.
+
+        A large message stays with its sender until the receiver comes into MPI again.
+        """
+        num = len(self._others)
+        requests = self._pending[:num] if receives else self._pending[num:]
+        pairs = zip(self._others, requests, strict=True)
+        return sorted(partner for partner, request in pairs if not request.Get_status())
 
 
 class LibraryReduction:

@@ -243,8 +243,15 @@ class World:
             self._comm = None
 
     def abort(self, code: int = 1) -> None:
-        """End every rank of the job at once with exit code ``code``; does not return."""
+        """End every rank of the job with exit code ``code``, when its last words are through.
+
+        Does not return.
+
+        Collective: no.
+        """
+        time.sleep(LAST_WORDS_S)
         MPI.COMM_WORLD.Abort(code)
+        os._exit(code)  # Abort does not return; if it did, never go on alone
 
 
 @contextmanager
@@ -260,10 +267,7 @@ def all_stop_when_one_fails(world: World) -> Iterator[None]:
         if world.size == 1 or (isinstance(error, MpitrainError) and error.is_agreed):
             raise
         tell(_last_words(world, error))
-        time.sleep(LAST_WORDS_S)
-        code = USER_MISTAKE if isinstance(error, UserError) else FAILED
-        world.abort(code)
-        os._exit(code)  # Abort does not return; if it did, never go on alone
+        world.abort(USER_MISTAKE if isinstance(error, UserError) else FAILED)
 
 
 def _last_words(world: World, error: BaseException) -> str:

@@ -75,6 +75,36 @@ def test_reduction_names_the_late_rank(
     world.close()
 
 
+@pytest.mark.ranks(2, 3, mpis=BOTH)
+@pytest.mark.parametrize("size", [10, 5000, 300_000])
+def test_reduction_names_a_rank_that_is_late_in_the_middle(comm: MPI.Intracomm, size: int) -> None:
+    """Rank 1 has begun all its messages and then stays away from MPI, whatever has been sent."""
+    world = World(comm)
+    lines: list[str] = []
+    world.patience = Patience(warn_s=0.15, limit_s=30, speak=lines.append)
+    vector = np.ones(size)
+    reduction = TreeReduction(world, vector)
+    is_complete, left = reduction._is_complete, [world.rank == 1]
+
+    def late() -> bool:
+        if left[0]:
+            left[0] = False
+            time.sleep(0.85)  # between two warnings
+        return is_complete()
+
+    reduction._is_complete = late  # type: ignore[method-assign]
+    world.meet("rank 1 becomes late")
+    lines.clear()
+    reduction.sum_in_place()
+    parts = world.gather_obj(lines)
+    others = [line for rank, part in enumerate(parts) if rank != 1 for line in part]
+    assert any("waits for rank 1 on" in line for line in others), others
+    assert not any("its messages" in line for line in others), others
+    assert np.all(vector == world.size)
+    reduction.close()
+    world.close()
+
+
 @pytest.mark.ranks(2)
 def test_reduction_gives_up_at_the_limit(comm: MPI.Intracomm) -> None:
     """A rank that never comes ends the wait with an error that names it."""
