@@ -27,6 +27,7 @@ LAYERS = [
     {"running"},
     {"entry", "launch", "bench"},
     {"__init__"},
+    {"commands"},
     {"command_line"},
     {"__main__"},
 ]
