@@ -23,7 +23,7 @@ run: .venv/.made
 	@$(OPENMPI) -m mpitrain.analysis.summary $(RUN)
 
 test: .venv/.tested .venv-mpich/.made
-	$(OPENMPI) -m pytest
+	$(OPENMPI) -m pytest --durations=20
 
 lint: .venv/.lint
 	$(OPENMPI) -m ruff check .
