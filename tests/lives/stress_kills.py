@@ -27,6 +27,7 @@ from tests.lives.jobs import Job, descendants, ranks_of, wait_for_steps
 RANKS = 3
 PHASES = ("temporary", "data", "fsync", "rename", "completion", "pruning")
 STEPS = 72
+NOT_KILLED = "not killed: it was done before"
 LARGE = "model.hidden=[4096,2048]"
 SETTINGS = (
     f"run.steps={STEPS}",
@@ -71,7 +72,7 @@ def at_phase(folder: Path, mode: str, rank: int, phase: str, count: int, size: s
     """Kill one rank at a phase."""
     job = start(folder, mode, size, **{KILL: f"{rank} {phase} {count}"})
     code = job.wait(120)
-    return "not killed" if code == 0 else ""
+    return NOT_KILLED if code == 0 else ""
 
 
 def at_random(folder: Path, mode: str, chosen: random.Random) -> str:
@@ -86,8 +87,7 @@ def at_random(folder: Path, mode: str, chosen: random.Random) -> str:
             signal_kill(pid)
         except ProcessLookupError:
             continue
-    job.wait(120)
-    return ""
+    return NOT_KILLED if job.wait(120) == 0 else ""
 
 
 def signal_kill(pid: int) -> None:
@@ -117,6 +117,9 @@ def main(words: list[str]) -> int:
                 count = chosen.randint(*((7, 12) if rank == 0 else (2, 4)))
             if phase == "random":
                 fault = at_random(folder, mode, chosen)
+                while fault == NOT_KILLED:  # it came too late: another moment
+                    shutil.rmtree(folder)
+                    fault = at_random(folder, mode, chosen)
             else:
                 fault = at_phase(folder, mode, rank, phase, count)
             fault = fault or judge(folder, expected)
