@@ -143,6 +143,7 @@ def make_plan(
     source = make_source(config) if source is None else source
     model = make_model(config, source) if model is None else model
     _check_straggler(config, size)
+    _check_early_stop(config, source)
     num = model.layout.size
     count = config.mode.shards or min(size, MOST_SHARDS, max(num, 1))
     batch_size = config.data.batch_size
@@ -327,6 +328,15 @@ def _initial_parameters(model: Model, seed: int, *, is_new: bool) -> npt.NDArray
         )
         raise UserError(message)
     return initial
+
+
+def _check_early_stop(config: Config, source: Source) -> None:
+    if config.run.early_stop is not None and not source.num_test:
+        message = (
+            f"run.early_stop is {config.run.early_stop}, but there are no test samples to go by; "
+            "give some, or write run.early_stop=none"
+        )
+        raise UserError(message)
 
 
 def _check_straggler(config: Config, size: int) -> None:

@@ -45,6 +45,16 @@ class Run(Table):
         unit="steps of all ranks",
         least=0,
     )
+    early_stop: int | None = setting(
+        None,
+        "evaluations in a row without a better test metric (checkpoint.best says which is) after "
+        "which the run ends and is done; none never ends it",
+        unit="evaluations",
+        least=1,
+    )
+    early_stop_delta: float = setting(
+        0.0, "a metric must be better by more than this to count (early_stop)", least=0
+    )
     progress_every_s: float = setting(
         2.0, "time between two lines of progress", unit="seconds", above=0
     )
@@ -76,6 +86,13 @@ class Run(Table):
                 "give at most one of them"
             )
             raise UserError(msg)
+        if self.early_stop is not None and not self.evaluate_every:
+            msg = (
+                f"run.early_stop is {self.early_stop} and run.evaluate_every is 0: without "
+                "evaluations there is nothing to go by; give run.evaluate_every too, or write "
+                f"run.early_stop={NONE}"
+            )
+            raise UserError(msg)
         if self.data_passes is None and self.steps is None:
             object.__setattr__(self, "data_passes", DEFAULT_DATA_PASSES)
 
@@ -94,6 +111,13 @@ class Data(Table):
     )
     path: str | None = setting(None, "folder of the IDX files, or the HDF5 file")
     batch_size: int = setting(32, "mini-batch of one rank", unit="samples", least=1)
+    micro_batch_size: int | None = setting(
+        None,
+        "a mini-batch is computed in pieces of this many samples whose gradients are added, which "
+        "takes less memory; none takes it whole",
+        unit="samples",
+        least=1,
+    )
     num_samples: int = setting(10_000, "training samples to make (synthetic)", least=1)
     num_test: int = setting(2_000, "test samples to make (synthetic)", least=0)
     num_features: int = setting(64, "length of a sample (synthetic)", least=1)
@@ -336,6 +360,10 @@ class Log(Table):
         "stop",
         "what a log that cannot be written does: stop the run, or go on without it",
         choices=ON_ERROR,
+    )
+    csv: bool = setting(False, "whether evaluations and progress go to metrics.csv too")
+    tensorboard: bool = setting(
+        False, "whether they go to the folder tensorboard too; needs mpitrain[tensorboard]"
     )
     directory: str | None = setting(
         None, "folder of the logs, for example on node-local storage; none puts them in the run's"

@@ -19,6 +19,7 @@ import numpy.typing as npt
 from mpitrain.core.errors import CheckpointError
 from mpitrain.core.layout import Layout
 from mpitrain.core.position import SCALARS, Position
+from mpitrain.running.best import Seen
 from mpitrain.running.totals import Totals
 from mpitrain.storage.checkpoint_errors import named
 from mpitrain.storage.checkpoint_file import CheckpointFile
@@ -39,9 +40,23 @@ def rank_file(rank: int) -> str:
 
 
 def state_attributes(
-    position: Position, totals: Totals, run_id: str, life: int, terms: Mapping[str, Any]
+    position: Position,
+    totals: Totals,
+    run_id: str,
+    life: int,
+    terms: Mapping[str, Any],
+    seen: Seen,
 ) -> Attributes:
-    """Return the attributes of ``state.h5``; ``terms`` are settings that must not change."""
+    """Return the attributes of ``state.h5``.
+
+    Args:
+        position: at the cut.
+        totals: of all ranks since the start of the run.
+        run_id: of the run.
+        life: of the run.
+        terms: settings that must not change.
+        seen: what the evaluations so far have shown.
+    """
     return {
         "schema": SCHEMA,
         "run_id": run_id,
@@ -50,6 +65,7 @@ def state_attributes(
         **position.scalars(),
         "totals": json.dumps(totals.to_mapping()),
         "terms": json.dumps(terms),
+        "evaluations": json.dumps(seen.to_mapping()),
     }
 
 
@@ -81,8 +97,8 @@ def rank_arrays(state: Mapping[str, npt.NDArray[Any]]) -> Arrays:
     return {f"{OPTIMIZER}/{name}": vector for name, vector in state.items()}
 
 
-def read_position(checkpoint: Checkpoint) -> tuple[Position, Totals, str, dict[str, Any]]:
-    """Return where the run stood, what it had done, its id and its terms.
+def read_position(checkpoint: Checkpoint) -> tuple[Position, Totals, str, dict[str, Any], Seen]:
+    """Return where the run stood, what it had done, its id, its terms, what evaluations showed.
 
     Raises:
         CheckpointError: the file does not hold that.
@@ -98,8 +114,9 @@ def read_position(checkpoint: Checkpoint) -> tuple[Position, Totals, str, dict[s
         totals = _read_totals(str(file.attributes["totals"]))
         run_id = str(file.attributes["run_id"])
         terms = dict(json.loads(str(file.attributes["terms"])))
+        seen = Seen.of(dict(json.loads(str(file.attributes.get("evaluations", "{}")))))
         _check_position(position, checkpoint, file.attributes.get("life"))
-    return position, totals, run_id, terms
+    return position, totals, run_id, terms, seen
 
 
 def read_parameters_into(checkpoint: Checkpoint, layout: Layout, out: npt.NDArray[Any]) -> None:

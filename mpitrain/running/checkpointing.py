@@ -28,6 +28,7 @@ from mpitrain.core.position import Position
 from mpitrain.modes.mode import Mode
 from mpitrain.modes.update import Update
 from mpitrain.result import parameters_sha256
+from mpitrain.running.best import Best, Seen
 from mpitrain.running.checkpoint_content import (
     rank_arrays,
     rank_attributes,
@@ -67,6 +68,7 @@ class Checkpointer:
         run_id: str,
         terms: Mapping[str, Any],
         *,
+        best: Best,
         flush_log: Callable[[], None],
         evaluate: Callable[[Vector], Mapping[str, Any]],
         tell: Tell,
@@ -81,6 +83,7 @@ class Checkpointer:
             folder: where checkpoints lie.
             run_id: of the run.
             terms: settings that must not change, kept in the checkpoint.
+            best: what rank 0's evaluations have shown, kept in the checkpoint.
             flush_log: returns when every step so far is in the log file; any thread.
             evaluate: returns means on the test samples for (n,) parameters; for keep_best.
             tell: takes kind and detail of an event; the main thread.
@@ -97,6 +100,7 @@ class Checkpointer:
         self._world, self._plan, self._mode = world, plan, mode
         self._folder, self._run_id, self._terms = folder, run_id, terms
         self._flush_log, self._evaluate, self._tell = flush_log, evaluate, tell
+        self._best = best
         self._is_bsp = config.mode.kind == "bsp"
         has_parameters = self._is_bsp or world.is_root  # in bsp every rank proves that it has them
         has_state = not self._is_bsp or world.is_root
@@ -140,7 +144,8 @@ class Checkpointer:
         self.settle()
         self._copy()
         self._position, self.taken_steps = position, position.steps
-        self._next = lambda: self._write(position, totals)
+        seen = self._best.seen
+        self._next = lambda: self._write(position, totals, seen)
         self._facts = {}
         self._is_judged = not (self._world.is_root and self._settings.keep_best)
 
@@ -217,7 +222,7 @@ class Checkpointer:
         for name, vector in self._state.items():
             np.copyto(vector, self._state_from[name])
 
-    def _write(self, position: Position, totals: Totals) -> dict[str, Any]:
+    def _write(self, position: Position, totals: Totals, seen: Seen) -> dict[str, Any]:
         """Write this rank's files; the body of the thread. Returns its report."""
         report: dict[str, Any] = {"files": {}}
         if self._is_bsp:
@@ -226,14 +231,16 @@ class Checkpointer:
         try:
             self._flush_log()
             path = self._folder.begin(position.steps)
-            written = self._write_files(path, position, totals)
+            written = self._write_files(path, position, totals, seen)
             report["files"] = {name: asdict(file) for name, file in written.items()}
         except (CheckpointError, LogError) as error:
             report["error"] = str(error)[:MOST_CHARACTERS]
         report["write_s"] = time.perf_counter() - began_s
         return report
 
-    def _write_files(self, path: Any, position: Position, totals: Totals) -> dict[str, Written]:
+    def _write_files(
+        self, path: Any, position: Position, totals: Totals, seen: Seen
+    ) -> dict[str, Written]:
         rank, plan, name = self._world.rank, self._plan, rank_file(self._world.rank)
         attributes = rank_attributes(position, rank)
         arrays = rank_arrays(self._state)
@@ -241,7 +248,7 @@ class Checkpointer:
         if self._world.is_root:
             layout, count = plan.model.layout, plan.shards.count
             life, terms = plan.start.life, self._terms
-            attributes = state_attributes(position, totals, self._run_id, life, terms)
+            attributes = state_attributes(position, totals, self._run_id, life, terms, seen)
             arrays, offsets = state_arrays(layout, self._parameters, position, count)
             written[STATE] = write_checkpoint_file(path / STATE, attributes, arrays, offsets)
         return written

@@ -32,6 +32,7 @@ from mpitrain.running.resuming import (
     is_done,
 )
 from mpitrain.running.session import Session
+from mpitrain.running.wording import early_stop_reason
 from mpitrain.stop import Stop, number_of
 from mpitrain.storage.checkpoint_mark import STATE
 from mpitrain.storage.checkpoints import Checkpoint, Checkpoints
@@ -151,7 +152,8 @@ def _run(
 def _write_outcome(directory: RunDirectory, life: int, result: Result) -> None:
     try:
         directory.write_result(result.facts)
-        directory.write_status(status_of("done", life=life))
+        reason = early_stop_reason(result.facts) if result.ended_early else ""
+        directory.write_status(status_of("done", life=life, reason=reason))
         directory.give_reserve()
     except OSError as error:
         message = f"the result cannot be written: {error}; resume {directory.root} writes it"

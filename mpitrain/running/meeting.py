@@ -19,6 +19,7 @@ from mpitrain.core.phases import CHECKPOINT, WAIT
 from mpitrain.core.position import Position
 from mpitrain.modes.mode import Mode
 from mpitrain.modes.record import StepRecord
+from mpitrain.running.best import Best
 from mpitrain.running.checkpointing import WRITING_TIMES, Checkpointer
 from mpitrain.running.totals import Totals, merged
 from mpitrain.stop import Stop
@@ -62,6 +63,7 @@ class _Word:
 
     calls: int
     is_over: bool
+    is_enough: bool
     stop: str | None
     trouble: _Trouble | None
     is_due: bool
@@ -73,6 +75,8 @@ class Meeting:
 
     Attributes:
         totals: what all ranks did since the start of the run, as of the last meeting.
+        parts: what each rank did in this life, as of the last meeting.
+        ended_early: the run is over because its evaluations showed nothing better for long.
     """
 
     def __init__(
@@ -82,6 +86,7 @@ class Meeting:
         checkpointer: Checkpointer,
         stop: Stop,
         *,
+        best: Best,
         earlier: Totals,
         deadline: Deadline | None,
         event: Event,
@@ -96,6 +101,7 @@ class Meeting:
             mode: how they exchange.
             checkpointer: writes checkpoints.
             stop: set by signals.
+            best: what rank 0's evaluations have shown: whether the run may end.
             earlier: what the lives before this one did.
             deadline: when to stop; rank 0 looks at it.
             event: takes kind and detail of what happened, for the log.
@@ -107,9 +113,11 @@ class Meeting:
         self._stop, self._earlier, self._deadline = stop, earlier, deadline
         self._event, self._gradient_is_finite = event, gradient_is_finite
         self._note = note
-        self._place = place
+        self._place, self._best = place, best
         self._trouble: _Trouble | None = None
         self.totals = earlier
+        self.parts: list[Totals] = []
+        self.ended_early = False
 
     def is_wanted(self) -> bool:
         """Tell whether this rank wants a meeting; polled at every boundary and while waiting.
@@ -120,7 +128,8 @@ class Meeting:
         checkpointer.poll()
         if self._stop.reason is not None or self._trouble or checkpointer.trouble:
             return True
-        return self._world.is_root and (checkpointer.is_due() or self._is_late())
+        is_enough = self._best.is_enough(self._mode.steps_done)
+        return self._world.is_root and (is_enough or checkpointer.is_due() or self._is_late())
 
     def note_trouble(self, text: str, *, weight: int = 0) -> None:
         """Take note of what ends the run: it stops at the next boundary, without a checkpoint."""
@@ -154,8 +163,12 @@ class Meeting:
         words = self._world.gather_obj(self._word(totals), "all ranks are at a step boundary")
         began_s = time.perf_counter()
         self._raise_trouble(words)
-        self.totals = merged([self._earlier, *(word.totals for word in words)])
-        if any(word.is_over for word in words):
+        self.parts = [word.totals for word in words]
+        self.totals = merged([self._earlier, *self.parts])
+        is_over = any(word.is_over for word in words)
+        if is_over or words[0].is_enough:
+            if not is_over:
+                self._end_early()
             _, newest = self._end()
             self._raise_failure(newest)
             return True
@@ -183,7 +196,9 @@ class Meeting:
         trouble = self._trouble
         if trouble is None and self._checkpointer.trouble is not None:
             trouble = _Trouble(0, self._checkpointer.trouble)
-        return _Word(self._mode.calls, self._mode.is_over, stop, trouble, is_due, totals)
+        mode = self._mode
+        is_enough = self._world.is_root and self._best.is_enough(mode.steps_done)
+        return _Word(mode.calls, mode.is_over, is_enough, stop, trouble, is_due, totals)
 
     def _is_late(self) -> bool:
         return self._deadline is not None and time.monotonic() >= self._deadline.at_s
@@ -219,6 +234,11 @@ class Meeting:
         self._note(WAIT, self._mode.clock)
         self._checkpointer.settle()
         return position, self._newest()
+
+    def _end_early(self) -> None:
+        self.ended_early = True
+        self._best.end()
+        self._event("early_stop", {"steps": self._mode.position().steps})
 
     def _raise_failure(self, newest: _Newest) -> None:
         if newest.trouble is not None:

@@ -15,6 +15,7 @@ from mpitrain.config import ENVIRONMENT, Config, changed, from_mapping, parsed, 
 from mpitrain.config.text import read_toml
 from mpitrain.core.errors import CheckpointError, LogError, UserError
 from mpitrain.core.position import Position, Start
+from mpitrain.running.best import Seen
 from mpitrain.running.checkpoint_content import read_position
 from mpitrain.running.totals import Totals
 from mpitrain.storage.checkpoint_mark import MARK, STATE
@@ -40,7 +41,9 @@ TERMS = (
     "mode.kind",
 )
 """Settings that a checkpoint keeps, so that an edited run.toml is found out."""
-MOVABLE = ("data.path", "data.cache_bytes")
+MOVABLE = ("data.path", "data.cache_bytes", "data.micro_batch_size")
+LENGTH = ("steps", "data_passes", "early_stop")
+"""What decides when a run ends."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +56,7 @@ class Resumption:
         checkpoint: a complete one; None where no life came so far: the run starts anew.
         old: where the ranks of its life stood; None then.
         totals: what the run had done.
+        seen: what its evaluations had shown.
         run_id: of the run.
         life: number of the new life.
         facts: of the environment of the life before.
@@ -63,6 +67,7 @@ class Resumption:
     checkpoint: Checkpoint | None
     old: Position | None
     totals: Totals
+    seen: Seen
     run_id: str
     life: int
     facts: Mapping[str, Any]
@@ -110,13 +115,15 @@ def find_resumption(
     facts = facts if isinstance(facts, Mapping) else {}
     checkpoint = _chosen(Checkpoints(directory.checkpoints), name)
     if checkpoint is None:
-        position, totals = None, Totals()
+        position, totals, seen = None, Totals(), Seen()
         run_id = str(facts.get("run_id", uuid.uuid4().hex))
     else:
-        position, totals, run_id, terms = read_position(checkpoint)
+        position, totals, run_id, terms, seen = read_position(checkpoint)
         _check_terms(config, terms, run_toml)
+        if seen.has_ended and is_done(directory):
+            _check_length(old, config, seen)
     life = next_life(directory)
-    return Resumption(config, directory, checkpoint, position, totals, run_id, life, facts)
+    return Resumption(config, directory, checkpoint, position, totals, seen, run_id, life, facts)
 
 
 def next_life(directory: RunDirectory) -> int:
@@ -201,6 +208,17 @@ def _check_terms(config: Config, terms: Mapping[str, Any], run_toml: Path) -> No
                 f"{terms.get(name)!r}; put it back"
             )
             raise UserError(message)
+
+
+def _check_length(old: Config, new: Config, seen: Seen) -> None:
+    """Refuse to go on with a run that ended early, when nothing says that it should."""
+    if all(getattr(old.run, key) == getattr(new.run, key) for key in LENGTH):
+        message = (
+            f"the run ended early, after {seen.num_without} evaluations without a better metric "
+            f"(run.early_stop = {old.run.early_stop}); to go on give run.early_stop=none, a larger "
+            "one, or a larger run.steps or run.data_passes"
+        )
+        raise UserError(message)
 
 
 def _changed(old: Config, overrides: Sequence[str] | Mapping[str, Any]) -> Config:

@@ -16,6 +16,7 @@ from mpitrain.comm.world import World
 from mpitrain.core.errors import MpitrainError, agreed
 from mpitrain.modes.record import StepRecord
 from mpitrain.result import SCHEMA, Result, parameters_sha256
+from mpitrain.running.best import Best, Seen
 from mpitrain.running.bookkeeping import log_attributes, open_log
 from mpitrain.running.checkpoint_content import read_optimizer_into
 from mpitrain.running.checkpointing import Checkpointer
@@ -61,6 +62,7 @@ class Session:
         self._run_id = run_id
         self._stop = stop
         self._earlier = Totals() if resumption is None else resumption.totals
+        self._best = Best.of(plan.config, Seen() if resumption is None else resumption.seen)
         self._began_s = time.monotonic()
         self._supervision = Supervision(world, plan, directory)
         self._clock = HostClock(world)
@@ -149,6 +151,7 @@ class Session:
             Checkpoints(self.directory.checkpoints),
             self._run_id,
             terms_of(plan.config),
+            best=self._best,
             flush_log=self._log.sync,
             evaluate=evaluate,
             tell=self._log.event,
@@ -161,6 +164,7 @@ class Session:
             self._mode,
             self._checkpointer,
             self._stop,
+            best=self._best,
             earlier=self._earlier,
             deadline=self._deadline(),
             event=self._log.event,
@@ -232,6 +236,7 @@ class Session:
 
     def _tell_evaluation(self, outcome: Mapping[str, Any]) -> None:
         self._log.event("evaluation", outcome)
+        self._best.look(outcome["steps"], outcome.get(self.plan.model.metric_name))
         if self._progress is not None:
             self._progress.tell(outcome)
 
@@ -249,11 +254,14 @@ class Session:
         if world.is_root:
             outcome = self._evaluator.outcome()
             self._tell_evaluation(outcome)
-        outcome = world.gather_obj(outcome, "rank 0 has evaluated", times=EVALUATION_TIMES)[0]
-        facts = self._facts(self._meeting.totals, outcome, digest)
+        mine = outcome, self._best.seen
+        outcome, seen = world.gather_obj(mine, "rank 0 has evaluated", times=EVALUATION_TIMES)[0]
+        facts = self._facts(self._meeting.totals, outcome, digest, seen)
         return facts, {k: v.copy() for k, v in model.layout.views(final).items()}
 
-    def _facts(self, totals: Totals, means: Mapping[str, float], digest: str) -> dict[str, Any]:
+    def _facts(
+        self, totals: Totals, means: Mapping[str, float], digest: str, seen: Seen
+    ) -> dict[str, Any]:
         config, name = self.plan.config, self.plan.model.metric_name
         metric = means.get(name)
         return {
@@ -271,6 +279,9 @@ class Session:
             "metric_name": name,
             "metric": metric,
             **({"accuracy": metric} if name == "accuracy" else {}),
+            "best_metric": seen.metric,
+            "best_steps": None if seen.metric is None else seen.steps,
+            "ended_early": self._meeting.ended_early,
             "staleness_mean": totals.staleness_mean,
             "staleness_max": totals.staleness_max,
             "lead_max": totals.lead_max,

@@ -30,3 +30,9 @@ def summary(facts: Mapping[str, Any]) -> str:
         f"{facts['staleness_max']}), {facts['wait_share']:.0%} of the time waiting, "
         f"in {facts['directory']}"
     )
+
+
+def early_stop_reason(facts: Mapping[str, Any]) -> str:
+    """Return why a run that ended early did; ``facts`` as in result.json."""
+    best, at, name = facts["best_metric"], facts["best_steps"], facts["metric_name"]
+    return f"early stop at step {facts['steps']}: no better {name} than {best:.4f} at step {at}"

@@ -9,6 +9,7 @@ import pytest
 from mpitrain.core.errors import CheckpointError
 from mpitrain.core.layout import Layout
 from mpitrain.core.position import Position
+from mpitrain.running.best import Seen
 from mpitrain.running.checkpoint_content import (
     STATE,
     rank_arrays,
@@ -48,7 +49,8 @@ def written(folder: Path, at: Position, spoil: dict[str, Any] | None = None) -> 
     spoil = spoil or {}
     checkpoints = Checkpoints(folder)
     path = checkpoints.begin(5)
-    attributes = state_attributes(at, Totals(num_steps=5), "run", 0, {"run.seed": 1})
+    seen = Seen(metric=0.5, steps=4, mark=0.5, num_without=2, last_steps=5)
+    attributes = state_attributes(at, Totals(num_steps=5), "run", 0, {"run.seed": 1}, seen)
     arrays, offsets = state_arrays(LAYOUT, PARAMETERS, at, 2)
     attributes |= {k: v for k, v in spoil.items() if not isinstance(v, np.ndarray)}
     arrays |= {k: v for k, v in spoil.items() if isinstance(v, np.ndarray)}
@@ -64,10 +66,11 @@ def test_checkpoint_comes_back_as_it_was(tmp_path: Path) -> None:
     """Position, totals and parameters, bit for bit."""
     at = position()
     checkpoint = written(tmp_path, at)
-    back, totals, run_id, terms = read_position(checkpoint)
+    back, totals, run_id, terms, seen = read_position(checkpoint)
     assert back.scalars() == at.scalars()
     assert back.clocks.tolist() == [2, 3]
     assert (totals.num_steps, run_id, terms) == (5, "run", {"run.seed": 1})
+    assert (seen.metric, seen.steps, seen.num_without, seen.last_steps) == (0.5, 4, 2, 5)
     out = np.zeros(8, np.float32)
     read_parameters_into(checkpoint, LAYOUT, out)
     assert out.tolist() == PARAMETERS.tolist()
@@ -96,7 +99,7 @@ def test_model_of_another_shape_is_refused(tmp_path: Path) -> None:
         read_parameters_into(checkpoint, fewer, np.zeros(6, np.float32))
 
 
-NAMES = tuple(state_attributes(position(), Totals(), "run", 0, {}))
+NAMES = tuple(state_attributes(position(), Totals(), "run", 0, {}, Seen()))
 ARRAYS = tuple(position().arrays())
 SPOILT = [
     *({name: value} for name in NAMES if name not in ("schema", "run_id") for value in ODD),
