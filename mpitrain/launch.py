@@ -16,9 +16,10 @@ from contextlib import suppress
 from pathlib import Path
 
 from mpitrain.config import load
+from mpitrain.core.console import TERMINAL_VARIABLE
 from mpitrain.core.errors import UserError
 from mpitrain.launch_aftermath import settle
-from mpitrain.launch_environment import TERMINAL_VARIABLE, launcher_defaults
+from mpitrain.launch_environment import launcher_defaults
 from mpitrain.launch_job import Job
 from mpitrain.launch_note import LaunchNote
 from mpitrain.mpiexec import TITLES, find_mpiexec
@@ -50,7 +51,8 @@ def launch(options: argparse.Namespace) -> int:
     launcher_defaults(environ, is_root=os.geteuid() == 0)
     tell_terminal(environ)
     num_ranks = options.ranks or len(os.sched_getaffinity(0))
-    command = [*mpiexec.command(num_ranks), *program]
+    on_terminal = TERMINAL_VARIABLE in environ
+    command = [*mpiexec.command(num_ranks, on_terminal=on_terminal), *program]
     if options.dry_run:
         sys.stdout.write(described(command, environ) + "\n")
         return 0

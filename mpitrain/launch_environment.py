@@ -9,8 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, MutableMapping
 
-TERMINAL_VARIABLE = "MPITRAIN_TERMINAL"  # "COLUMNSxLINES" of the launcher's terminal
-
 # what the launchers call a process's rank
 RANK_VARIABLES = ("OMPI_COMM_WORLD_RANK", "PMIX_RANK", "PMI_RANK", "SLURM_PROCID")
 

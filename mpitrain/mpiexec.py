@@ -43,9 +43,17 @@ class Mpiexec:
     kind: str
     path: Path
 
-    def command(self, num_ranks: int) -> list[str]:
-        """Return the words in front of the program to start."""
-        return [str(self.path), "-n", str(num_ranks)]
+    def command(self, num_ranks: int, *, on_terminal: bool = False) -> list[str]:
+        """Return the words in front of the program to start.
+
+        Args:
+            num_ranks: ranks to start.
+            on_terminal: whether what ranks write is to be shown at once, not line by line: a bar
+                of progress ends no line. Open MPI holds lines back since version 5.
+        """
+        is_prte = self.kind == OPENMPI and (self.path.parent / "prterun").exists()
+        output = ["--output", ":raw"] if on_terminal and is_prte else []
+        return [str(self.path), *output, "-n", str(num_ranks)]
 
 
 def find_mpiexec(

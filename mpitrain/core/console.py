@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import os
 import sys
+
+TERMINAL_VARIABLE = "MPITRAIN_TERMINAL"  # "COLUMNSxLINES" of the launcher's terminal
+_CLEAR_LINE = "\r\x1b[K"
 
 
 def tell(text: str) -> None:
-    """Write ``text`` to standard error, if there is one."""
+    """Write ``text`` to standard error, if there is one.
+
+    Where the ranks share a terminal, the bar that rank 0 may have drawn on this line gives way.
+    """
+    clear = _CLEAR_LINE if os.environ.get(TERMINAL_VARIABLE) else ""
     try:
-        sys.stderr.write(text)
+        sys.stderr.write(clear + text)
         sys.stderr.flush()
     except (OSError, ValueError, AttributeError):  # closed, full, or never there
         pass

@@ -43,6 +43,11 @@ class LogKeeper:
         self._fail = fail
         self._now = now
 
+    @property
+    def is_writing(self) -> bool:
+        """Whether there is a log that holds every step so far."""
+        return not isinstance(self._log, NullLog)
+
     def after_step(self, record: StepRecord, totals: Totals) -> None:
         """Append the step's row."""
         try:

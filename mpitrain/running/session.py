@@ -15,22 +15,24 @@ from mpitrain.comm.host_clock import HostClock
 from mpitrain.comm.world import World
 from mpitrain.core.errors import MpitrainError, agreed
 from mpitrain.modes.record import StepRecord
-from mpitrain.result import SCHEMA, Result, parameters_sha256
+from mpitrain.result import Result, parameters_sha256
 from mpitrain.running.best import Best, Seen
 from mpitrain.running.bookkeeping import log_attributes, open_log
 from mpitrain.running.checkpoint_content import read_optimizer_into
 from mpitrain.running.checkpointing import Checkpointer
+from mpitrain.running.ending import Ending, last_words, result_facts
 from mpitrain.running.evaluation import Evaluator, RegularEvaluation
 from mpitrain.running.loader import Loader
 from mpitrain.running.log_keeper import LogKeeper
 from mpitrain.running.meeting import Deadline, Meeting
+from mpitrain.running.pieces import Pieces
 from mpitrain.running.progress_line import Progress
 from mpitrain.running.resuming import Resumption, terms_of
 from mpitrain.running.straggler import Injector, make_injector
 from mpitrain.running.supervision import Supervision
 from mpitrain.running.totals import Totals
 from mpitrain.running.training import Observer, train_steps
-from mpitrain.running.wording import heading, summary
+from mpitrain.running.wording import heading, ignored, log_size
 from mpitrain.segments import unlink_segments
 from mpitrain.slurm import Slurm
 from mpitrain.stop import Stop
@@ -81,6 +83,7 @@ class Session:
         self._mode.wants_meeting = self._meeting.is_wanted
         self._evaluator.note = self._supervision.note
         self._progress: Progress | None = None
+        self._endings: list[Ending] = []
 
     def run(self) -> Result:
         """Train to the end.
@@ -102,10 +105,11 @@ class Session:
             raise
         finally:
             self._supervision.close()
+            if self._progress is not None:
+                self._progress.close()
         self._close()
-        if self._progress is not None:
-            self._progress.say(summary(facts))
-            self._progress.close()
+        if self.world.is_root:
+            self._speak_last_words(facts)
         return Result(facts=facts, parameters=parameters)
 
     def _close(self) -> None:
@@ -125,10 +129,14 @@ class Session:
         loader = Loader(plan.source, plan.order, dtype, ahead=world.size)
         parameters = plan.model.layout.views(mode.parameters)
         gradient = plan.model.layout.views(mode.gradient)
+        compute = plan.model.loss_and_gradient
+        size = plan.config.data.micro_batch_size
+        if size is not None and size < plan.config.data.batch_size:
+            compute = Pieces(plan.model, size, mode.gradient).loss_and_gradient
         train_steps(
             mode,
             loader.load,
-            lambda batch: plan.model.loss_and_gradient(parameters, batch, gradient),
+            lambda batch: compute(parameters, batch, gradient),
             self._clock.now,
             StepRecord(plan.shards.count),
             self._meeting,
@@ -247,48 +255,38 @@ class Session:
         mode.snapshot_into(final, self._evaluator.versions)
         digest = parameters_sha256(final)
         self._log.event("digest", {"parameters_sha256": digest})
-        if len(set(world.gather_obj(digest))) > 1:
+        is_lost = self.plan.config.log.enabled and not self._log.is_writing
+        self._endings = world.gather_obj(Ending.here(digest, log_is_lost=is_lost))
+        if len({ending.digest for ending in self._endings}) > 1:
             message = "the ranks ended with different parameters; this is a bug or a broken MPI"
             raise agreed(MpitrainError(message))
+        if self._progress is not None:
+            self._progress.finish()
         outcome: dict[str, Any] = {}
         if world.is_root:
             outcome = self._evaluator.outcome()
             self._tell_evaluation(outcome)
         mine = outcome, self._best.seen
         outcome, seen = world.gather_obj(mine, "rank 0 has evaluated", times=EVALUATION_TIMES)[0]
-        facts = self._facts(self._meeting.totals, outcome, digest, seen)
+        facts = result_facts(
+            self.plan,
+            self._meeting.totals,
+            outcome,
+            seen,
+            ranks=world.size,
+            digest=digest,
+            ended_early=self._meeting.ended_early,
+            directory=str(self.directory.root),
+        )
         return facts, {k: v.copy() for k, v in model.layout.views(final).items()}
 
-    def _facts(
-        self, totals: Totals, means: Mapping[str, float], digest: str, seen: Seen
-    ) -> dict[str, Any]:
-        config, name = self.plan.config, self.plan.model.metric_name
-        metric = means.get(name)
-        return {
-            "schema": SCHEMA,
-            "run": config.run.name,
-            "mode": config.mode.kind,
-            "bound": config.mode.bound,
-            "ranks": self.world.size,
-            "life": self.plan.start.life,
-            "seed": config.run.seed,
-            "steps": totals.num_steps,
-            "samples": totals.num_samples,
-            "seconds": totals.seconds,
-            "loss": means.get("loss"),
-            "metric_name": name,
-            "metric": metric,
-            **({"accuracy": metric} if name == "accuracy" else {}),
-            "best_metric": seen.metric,
-            "best_steps": None if seen.metric is None else seen.steps,
-            "ended_early": self._meeting.ended_early,
-            "staleness_mean": totals.staleness_mean,
-            "staleness_max": totals.staleness_max,
-            "lead_max": totals.lead_max,
-            "wait_share": totals.wait_share,
-            "parameters_sha256": digest,
-            "directory": str(self.directory.root),
-        }
+    def _speak_last_words(self, facts: Mapping[str, Any]) -> None:
+        meeting, world = self._meeting, self.world
+        lines = last_words(
+            self.plan, facts, meeting.totals, meeting.parts, world.hosts, self._endings
+        )
+        for line in lines:
+            world.speak(line)
 
     def _open_log(self) -> LogWriter | NullLog:
         exchange, plan, world = self._exchange, self.plan, self.world
@@ -315,3 +313,7 @@ class Session:
                 f"{work.num_tickets} steps are rounded up to {work.total_steps}: "
                 f"a last round is completed by all {self.world.size} ranks"
             )
+        if self._log.is_writing:
+            self.world.speak(log_size(self.plan, self.world.size))
+        for line in ignored(self.plan.config):
+            self.world.speak(line)

@@ -66,10 +66,22 @@ class Totals:
     @property
     def wait_share(self) -> float:
         """Share of the time of all steps that went into waiting."""
-        busy_s = self.wait_s + self.read_s + self.compute_s + self.write_s
-        return self.wait_s / busy_s if busy_s else 0.0
+        return self.shares()["wait"]
+
+    @property
+    def step_s(self) -> float:
+        """Mean time of a step without waiting for others."""
+        own_s = self.read_s + self.compute_s + self.write_s
+        return own_s / self.num_steps if self.num_steps else 0.0
+
+    def shares(self) -> dict[str, float]:
+        """Return the share of the time of all steps that went into each phase, by its name."""
+        phases = {name: getattr(self, f"{name}_s") for name in TIMED}
+        whole_s = sum(phases.values())
+        return {name: phase_s / whole_s if whole_s else 0.0 for name, phase_s in phases.items()}
 
 
+TIMED = ("compute", "read", "write", "wait")
 CLOCK_TIMES = ("first_s", "last_s")
 EXTREMES = {"staleness_max": max, "lead_max": max, "first_s": min, "last_s": max}
 

@@ -8,6 +8,11 @@ from typing import Any
 from mpitrain.build import Plan
 from mpitrain.comm.world import World
 from mpitrain.config import Config
+from mpitrain.running.totals import Totals
+from mpitrain.storage.log_size import EVENT_BYTES, file_bytes, row_bytes
+
+UNITS = ("kB", "MB", "GB", "TB")
+DOING = {"compute": "computing", "read": "reading", "write": "writing", "wait": "waiting"}
 
 
 def heading(config: Config, world: World, plan: Plan) -> str:
@@ -20,16 +25,63 @@ def heading(config: Config, world: World, plan: Plan) -> str:
     )
 
 
-def summary(facts: Mapping[str, Any]) -> str:
-    """Return the line that says what came out; ``facts`` as in result.json."""
+def log_size(plan: Plan, size: int) -> str:
+    """Return the line that says how large the logs of this life become on ``size`` ranks."""
+    config, count = plan.config, plan.shards.count
+    per_shard, every = config.log.per_shard, config.run.evaluate_every
+    num_steps = max(0, plan.work.total_steps - plan.start.position.steps)
+    num_evaluations = num_steps // every if every else 0
+    whole = size * file_bytes(-(-num_steps // size), count, per_shard=per_shard)
+    whole += num_evaluations * EVENT_BYTES
+    row = row_bytes(count, per_shard=per_shard)
+    return f"log: {row} bytes a step, about {shown_bytes(whole)} in all"
+
+
+def ignored(config: Config) -> list[str]:
+    """Return a line for each setting of the training loop that does nothing."""
+    data = config.data
+    if data.micro_batch_size is None or data.micro_batch_size < data.batch_size:
+        return []
+    return [
+        f"data.micro_batch_size = {data.micro_batch_size} is ignored: a mini-batch has "
+        f"{data.batch_size} samples"
+    ]
+
+
+def shown_bytes(num_bytes: float) -> str:
+    """Return a number of bytes for people."""
+    number, unit = num_bytes / 1000, 0
+    while number >= 1000 and unit < len(UNITS) - 1:
+        number, unit = number / 1000, unit + 1
+    digits = 1 if number < 10 else 0
+    return f"{number:.{digits}f} {UNITS[unit]}"
+
+
+def summary(facts: Mapping[str, Any], totals: Totals) -> list[str]:
+    """Return the lines that say what came out.
+
+    Args:
+        facts: as in result.json.
+        totals: of all ranks since the start of the run.
+    """
     speed = facts["samples"] / facts["seconds"] if facts["seconds"] else 0.0
-    metric = "" if facts["metric"] is None else f"{facts['metric_name']} {facts['metric']:.4f}, "
-    return (
-        f"done: {facts['steps']} steps in {facts['seconds']:.1f} s, {speed:.0f} samples/s, "
-        f"{metric}mean staleness {facts['staleness_mean']:.2f} (largest "
-        f"{facts['staleness_max']}), {facts['wait_share']:.0%} of the time waiting, "
+    name, metric, best = facts["metric_name"], facts["metric"], facts["best_metric"]
+    said = "" if metric is None else f"{name} {metric:.4f}, "
+    lines = [
+        f"done: {facts['steps']} steps in {facts['seconds']:.1f} s, {speed:.0f} samples/s, {said}"
         f"in {facts['directory']}"
+    ]
+    if facts["ended_early"]:
+        lines.append(early_stop_reason(facts))
+    if best is not None and best != metric:
+        lines.append(f"best {name} {best:.4f} at step {facts['best_steps']}")
+    shares = totals.shares()
+    lines.append("time: " + ", ".join(f"{DOING[name]} {shares[name]:.0%}" for name in DOING))
+    lines.append(
+        f"staleness: mean {facts['staleness_mean']:.2f}, largest {facts['staleness_max']}; "
+        f"largest lead {facts['lead_max']}"
     )
+    return lines
 
 
 def early_stop_reason(facts: Mapping[str, Any]) -> str:

@@ -126,13 +126,12 @@ class _Table:
         for column, (dtype, fill) in columns.items():
             tail = (num_shards,) if column in SHARD_COLUMNS else ()
             row_bytes = dtype.itemsize * int(np.prod(tail))
-            chunk_rows = max(16, min(_MAX_CHUNK_ROWS, _CHUNK_BYTES // row_bytes))
             self._columns[column] = group.create_dataset(
                 column,
                 (0, *tail),
                 dtype,
                 maxshape=(None, *tail),
-                chunks=(chunk_rows, *tail),
+                chunks=(chunk_rows(row_bytes), *tail),
                 fillvalue=np.array(fill, dtype)[()],
             )
         self._counter = group.create_dataset("num_rows", data=np.int64(0))
@@ -166,6 +165,11 @@ class _Table:
         for dataset in self._columns.values():
             dataset.id.set_extent((num_rows, *dataset.shape[1:]))
         self._capacity = num_rows
+
+
+def chunk_rows(row_bytes: int) -> int:
+    """Return the rows of a chunk of a column whose rows have this many bytes."""
+    return max(16, min(_MAX_CHUNK_ROWS, _CHUNK_BYTES // row_bytes))
 
 
 def _check_room(path: Path, num_bytes: int) -> None:
