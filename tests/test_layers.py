@@ -37,6 +37,7 @@ DOORS = {
     "h5py": {"storage"},
     "cupy": {"core", "kernels"},
     "tqdm": {"running"},
+    "tensorboardX": {"running"},
 }
 NO_MPI = {"analysis", "storage", "core", "models", "optim", "data", "consistency"}
 

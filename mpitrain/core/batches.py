@@ -96,6 +96,11 @@ class BatchOrder:
         start = ticket % self.num_tickets * self.batch_size
         return min(self.batch_size, self.num_samples - start)
 
+    def num_samples_before(self, ticket: int) -> int:
+        """Return the number of samples of all mini-batches with smaller tickets."""
+        data_passes, index = divmod(ticket, self.num_tickets)
+        return data_passes * self.num_samples + index * self.batch_size
+
     def _permutation(self, data_pass: int) -> Samples:
         order = self._passes.pop(data_pass, None)
         if order is None:

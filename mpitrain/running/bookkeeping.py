@@ -23,7 +23,15 @@ from mpitrain.storage.run_directory import RunDirectory, status_of
 from mpitrain.storage.staleness_log import LogWriter
 from mpitrain.storage.start import StartMarks
 
-PARTS = ("run.toml", "status.json", "result.json", "log", "checkpoints")
+PARTS = (
+    "run.toml",
+    "status.json",
+    "result.json",
+    "log",
+    "checkpoints",
+    "metrics.csv",
+    "tensorboard",
+)
 
 
 def make_directory(config: Config) -> RunDirectory:

@@ -32,6 +32,7 @@ from mpitrain.running.resuming import (
     is_done,
 )
 from mpitrain.running.session import Session
+from mpitrain.running.tensorboard_sink import check_tensorboard
 from mpitrain.running.wording import early_stop_reason
 from mpitrain.stop import Stop, number_of
 from mpitrain.storage.checkpoint_mark import STATE
@@ -63,7 +64,7 @@ def run_training(
 
     Collective: yes.
     """
-    world.agree(lambda: _check_threads(world, config))
+    world.agree(lambda: _check_libraries(world, config))
     plan = world.agree(lambda: _make_plan(config, world.size, model, source))
     plan = _started_from(world, plan, config.run.init_from)
     world.check_equal(_identity(plan))
@@ -104,7 +105,7 @@ def resume_training(
         found = world.from_root(lambda: find_resumption(root, overrides, checkpoint))
         _check_files(world, found)
         config, start = found.config, found.start(world.size)
-        world.agree(lambda: _check_threads(world, config))
+        world.agree(lambda: _check_libraries(world, config))
         plan = world.agree(lambda: _make_plan(config, world.size, model, source, start))
         world.agree(lambda: check_data(found.facts, plan.source.digest))
         world.agree(lambda: _check_work(found, plan))
@@ -245,7 +246,9 @@ def _make_plan(
         raise UserError(message) from error
 
 
-def _check_threads(world: World, config: Config) -> None:
+def _check_libraries(world: World, config: Config) -> None:
+    if config.log.tensorboard and world.is_root:
+        check_tensorboard()
     if config.mode.progress == "thread" and world.thread_level != "multiple":
         message = (
             "mode.progress 'thread' needs MPI thread level multiple, this MPI gave "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -20,16 +20,20 @@ from mpitrain.running.best import Best, Seen
 from mpitrain.running.bookkeeping import log_attributes, open_log
 from mpitrain.running.checkpoint_content import read_optimizer_into
 from mpitrain.running.checkpointing import Checkpointer
+from mpitrain.running.csv_sink import CsvSink
 from mpitrain.running.ending import Ending, last_words, result_facts
 from mpitrain.running.evaluation import Evaluator, RegularEvaluation
+from mpitrain.running.figures import Figures
 from mpitrain.running.loader import Loader
 from mpitrain.running.log_keeper import LogKeeper
 from mpitrain.running.meeting import Deadline, Meeting
 from mpitrain.running.pieces import Pieces
 from mpitrain.running.progress_line import Progress
+from mpitrain.running.recorder import Recorder, Sink
 from mpitrain.running.resuming import Resumption, terms_of
 from mpitrain.running.straggler import Injector, make_injector
 from mpitrain.running.supervision import Supervision
+from mpitrain.running.tensorboard_sink import TensorboardSink
 from mpitrain.running.totals import Totals
 from mpitrain.running.training import Observer, train_steps
 from mpitrain.running.wording import heading, ignored, log_size
@@ -83,6 +87,7 @@ class Session:
         self._mode.wants_meeting = self._meeting.is_wanted
         self._evaluator.note = self._supervision.note
         self._progress: Progress | None = None
+        self._recorder: Recorder | None = None
         self._endings: list[Ending] = []
 
     def run(self) -> Result:
@@ -105,8 +110,9 @@ class Session:
             raise
         finally:
             self._supervision.close()
-            if self._progress is not None:
-                self._progress.close()
+            for teller in (self._progress, self._recorder):
+                if teller is not None:
+                    teller.close()
         self._close()
         if self.world.is_root:
             self._speak_last_words(facts)
@@ -234,6 +240,9 @@ class Session:
             batch_size = config.data.batch_size
             self._progress = Progress(self._mode, first, total, batch_size, run.progress_every_s)
             observers.append(self._progress)
+            self._recorder = self._make_recorder()
+            if self._recorder is not None:
+                observers.append(self._recorder)
             if run.evaluate_every:
                 observers.append(
                     RegularEvaluation(
@@ -242,11 +251,33 @@ class Session:
                 )
         return tuple(observers)
 
+    def _make_recorder(self) -> Recorder | None:
+        """Return what writes figures for other programs, if any is asked for; for rank 0."""
+        config, start, root = self.plan.config, self.plan.start, self.directory.root
+        life, steps = start.life, start.position.steps
+        makers: list[Callable[[], Sink]] = []
+        if config.log.csv:
+            makers.append(lambda: CsvSink(root, life))
+        if config.log.tensorboard:
+            makers.append(lambda: TensorboardSink(root, life, steps))
+        if not makers:
+            return None
+        every_s = config.run.progress_every_s
+        return Recorder(
+            makers,
+            Figures(self._mode, steps, config.data.batch_size, every_s),
+            lambda: self._mode.steps_done,
+            self.plan.order.num_samples_before,
+            lambda: self._earlier.seconds + self._clock.now(),
+            self.world.speak,
+        )
+
     def _tell_evaluation(self, outcome: Mapping[str, Any]) -> None:
         self._log.event("evaluation", outcome)
         self._best.look(outcome["steps"], outcome.get(self.plan.model.metric_name))
-        if self._progress is not None:
-            self._progress.tell(outcome)
+        for teller in (self._progress, self._recorder):
+            if teller is not None:
+                teller.tell(outcome)
 
     def _conclude(self) -> tuple[dict[str, Any], dict[str, Any]]:
         """Evaluate the final parameters and check that every rank has the same."""
