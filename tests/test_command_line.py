@@ -17,7 +17,7 @@ SMALL = ("run.steps=40", "data.batch_size=8", "model.kind=softmax")
 RESULT_KEYS = {
     *("schema", "run", "mode", "bound", "ranks", "life", "seed", "steps", "samples", "seconds"),
     *("loss", "metric_name", "metric", "accuracy", "staleness_mean", "staleness_max", "lead_max"),
-    *("wait_share", "parameters_sha256", "directory"),
+    *("wait_share", "parameters_sha256", "directory", "best_metric", "best_steps", "ended_early"),
 }
 SCRIPT = """
 import sys
@@ -51,7 +51,8 @@ def test_train_ends_with_its_result_as_one_json_line(tmp_path: Path, kind: str, 
         mpi=mpi,
     )
     assert ended.returncode == 0, ended.stderr
-    result = json.loads(ended.stdout.splitlines()[-1])
+    assert ended.stdout.count("\n") == 1, ended.stdout
+    result = json.loads(ended.stdout)
     assert set(result) == RESULT_KEYS
     assert result == json.loads((run_directory / "result.json").read_text())
     assert json.loads((run_directory / "status.json").read_text())["status"] == "done"

@@ -73,7 +73,7 @@ def summary(facts: Mapping[str, Any], totals: Totals) -> list[str]:
     ]
     if facts["ended_early"]:
         lines.append(early_stop_reason(facts))
-    if best is not None and best != metric:
+    elif best is not None and facts["best_steps"] != facts["steps"]:
         lines.append(f"best {name} {best:.4f} at step {facts['best_steps']}")
     shares = totals.shares()
     lines.append("time: " + ", ".join(f"{DOING[name]} {shares[name]:.0%}" for name in DOING))

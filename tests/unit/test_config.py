@@ -81,6 +81,12 @@ def test_override_takes_toml_values_and_bare_words(
         ("data.source=idx", "data.path must be given for data.source 'idx'"),
         ("straggler.delay=[]", "straggler.delay must be a number or a list of at least one"),
         ("straggler.slow_steps=200", "straggler.slow_steps must be <= straggler.period_steps"),
+        ("run.early_stop=0", "run.early_stop must be an integer >= 1, got 0"),
+        (
+            "run.early_stop=3",
+            "run.early_stop is 3 and run.evaluate_every is 0: without evaluations",
+        ),
+        ("data.micro_batch_size=0", "data.micro_batch_size must be an integer >= 1, got 0"),
         ("device.kind=cuda", "training on a GPU is not available in this version"),
         ("run.share=shared", "run.share 'shared' needs mode.kind ssp or asp"),
         ("mode.bound=3", "mode.bound must be left out unless mode.kind is ssp, got 3"),

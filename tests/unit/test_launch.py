@@ -53,6 +53,11 @@ def test_mpiexec_beside_the_library_of_the_environment_is_taken(
     found = find_mpiexec({"PATH": ""}, prefix=root, python="/none")
     assert (found.kind, found.path) == (kind, path)
     assert found.command(3) == [str(path), "-n", "3"]
+    assert found.command(3, on_terminal=True) == [str(path), "-n", "3"]  # no Open MPI 5
+    (path.parent / "prterun").touch()
+    output = ["--output", ":raw"] if kind == "openmpi" else []
+    assert found.command(3, on_terminal=True) == [str(path), *output, "-n", "3"]
+    assert found.command(3) == [str(path), "-n", "3"]
 
 
 def test_named_library_comes_before_the_environment(tmp_path: Path) -> None:

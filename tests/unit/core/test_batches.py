@@ -122,3 +122,12 @@ def test_batch_order_refuses_empty_sizes(batch_size: int, num_samples: int, name
     """The error names the setting and the value."""
     with pytest.raises(UserError, match=rf"data\.{name} must be >= 1, got 0"):
         BatchOrder(0, batch_size, num_samples)
+
+
+def test_samples_before_a_ticket_are_those_of_all_smaller_ones() -> None:
+    """Over data passes, whose last mini-batch is short."""
+    order = BatchOrder(0, 4, 10)
+    sizes = [order.num_samples_of(ticket) for ticket in range(9)]
+    assert [order.num_samples_before(ticket) for ticket in range(10)] == [
+        sum(sizes[:ticket]) for ticket in range(10)
+    ]

@@ -1,0 +1,101 @@
+"""Runs that end early because their evaluations show nothing better."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from mpi4py import MPI
+
+from mpitrain.analysis.verify import verify
+from mpitrain.comm.world import World
+from mpitrain.config import Config, from_mapping
+from mpitrain.core.errors import StoppedError, UserError
+from mpitrain.data.synthetic import SyntheticSource
+from mpitrain.running.lives import run_training
+from mpitrain.storage.reading import open_log
+from tests.ranks.test_lives import go_on, settings, train
+from tests.ranks.test_modes import MODES, shared_directory
+
+COMBINATIONS = [("bsp", "equal"), ("ssp1", "equal"), ("ssp1", "shared"), ("asp", "equal")]
+
+
+def early(root: Path, steps: int = 240, every: int = 6, **tables: dict[str, Any]) -> Config:
+    """Return a run where no evaluation after the first is better by enough."""
+    made = settings(str(root), steps, **tables)
+    made["run"] |= {"evaluate_every": every, "early_stop": 2, "early_stop_delta": 1.0}
+    return from_mapping(made)
+
+
+@pytest.mark.ranks(3)
+@pytest.mark.parametrize(("mode", "share"), COMBINATIONS)
+def test_run_ends_early_and_goes_on_when_asked(comm: MPI.Intracomm, mode: str, share: str) -> None:
+    """All ranks end together; it is done; the log proves itself, also when the run has gone on."""
+    world = World(comm)
+    root = Path(shared_directory(world), "run")
+    straggler = {"kind": "exponential", "delay": 0.001}
+    tables = {"mode": MODES[mode], "straggler": straggler}
+    config = early(root, 240, 30, run={"share": share}, **tables)
+    result = train(world, config)
+    assert result.ended_early
+    assert 90 < result.steps < 240
+    assert result.best_steps <= result.steps
+    if world.is_root:
+        assert verify(root).ok, verify(root)
+        status = json.loads((root / "status.json").read_text())
+        assert (status["status"], "early stop" in status["reason"]) == ("done", True)
+        for log in open_log(root).lives[0].ranks.values():
+            assert [d["steps"] for _, kind, d in log.events if kind == "early_stop"] == [
+                result.steps
+            ]
+    with pytest.raises(UserError, match=r"ended early, after 2 .*give run\.early_stop=none"):
+        go_on(world, root)
+    more = go_on(world, root, run__steps=300)  # two more evaluations without a better metric
+    assert more.ended_early
+    assert result.steps < more.steps < 300
+    whole = go_on(world, root, run__early_stop=None)
+    assert (whole.steps, whole.ended_early, whole.life) == (300, False, 2)
+    assert whole.best_metric >= result.best_metric
+    if world.is_root:
+        assert verify(root).ok, verify(root)
+    world.close()
+
+
+@pytest.mark.ranks(3)
+def test_early_end_of_bsp_does_not_depend_on_stops_and_checkpoints(comm: MPI.Intracomm) -> None:
+    """Same step, same bits: stopped just after any evaluation, the one that is enough included."""
+    world = World(comm)
+    directory = Path(shared_directory(world))
+    expected = train(world, early(directory / "a"))
+    assert (expected.steps, expected.ended_early) == (21, True)  # evaluated at 6, 12, 18
+    often = train(world, early(directory / "b", checkpoint={"every_steps": 6}))
+    assert (often.steps, often.parameters_sha256) == (21, expected.parameters_sha256)
+    for at in (2, 4, 5, 6):  # steps of each rank
+        root = directory / f"stopped-{at}"
+        with pytest.raises(StoppedError) as stopped:
+            train(world, early(root), at)
+        assert stopped.value.steps == 3 * at
+        result = go_on(world, root)
+        assert (result.steps, result.ended_early) == (21, True)
+        assert result.parameters_sha256 == expected.parameters_sha256
+        assert (result.best_metric, result.best_steps) == (
+            expected.best_metric,
+            expected.best_steps,
+        )
+    world.close()
+
+
+@pytest.mark.ranks(1)
+def test_early_stop_without_test_samples_is_refused(comm: MPI.Intracomm) -> None:
+    """Before anything is written."""
+    world = World(comm)
+    root = Path(shared_directory(world), "run")
+    source = SyntheticSource(
+        seed=5, num_samples=30, num_test=0, num_features=7, num_classes=3, noise=0.4
+    )
+    with pytest.raises(UserError, match=r"run\.early_stop is 2, but there are no test samples"):
+        run_training(world, early(root), source=source)
+    assert not root.exists()
+    world.close()

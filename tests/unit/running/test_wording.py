@@ -1,0 +1,61 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from mpitrain.config import from_mapping
+from mpitrain.running.totals import Totals
+from mpitrain.running.wording import ignored, shown_bytes, summary
+
+FACTS: dict[str, Any] = {
+    "steps": 2700,
+    "samples": 43110,
+    "seconds": 2.0,
+    "metric_name": "accuracy",
+    "metric": 0.9806,
+    "best_metric": 0.9833,
+    "best_steps": 2004,
+    "ended_early": False,
+    "staleness_mean": 1.5,
+    "staleness_max": 14,
+    "lead_max": 3,
+    "directory": "runs/x",
+}
+TOTALS = Totals(num_steps=2700, compute_s=1.0, read_s=0.5, write_s=0.5, wait_s=3.0)
+
+
+def test_summary_says_what_came_out_and_where_the_time_went() -> None:
+    """Each line one subject; shares are those of all ranks' time."""
+    assert summary(FACTS, TOTALS) == [
+        "done: 2700 steps in 2.0 s, 21555 samples/s, accuracy 0.9806, in runs/x",
+        "best accuracy 0.9833 at step 2004",
+        "time: computing 20%, reading 10%, writing 10%, waiting 60%",
+        "staleness: mean 1.50, largest 14; largest lead 3",
+    ]
+
+
+def test_summary_says_why_a_run_ended_early() -> None:
+    """And does not say the best metric twice; nor at all when it is the last or there is none."""
+    lines = summary(FACTS | {"ended_early": True, "steps": 2300}, TOTALS)
+    assert lines[1] == "early stop at step 2300: no better accuracy than 0.9833 at step 2004"
+    assert not any(line.startswith("best") for line in lines)
+    for facts in ({"best_steps": 2700}, {"best_metric": None, "metric": None, "seconds": 0.0}):
+        assert not any("best" in line for line in summary(FACTS | facts, TOTALS))
+
+
+@pytest.mark.parametrize(
+    ("num_bytes", "text"),
+    [(0, "0.0 kB"), (1234, "1.2 kB"), (23_456, "23 kB"), (34e6, "34 MB"), (2e15, "2000 TB")],
+)
+def test_bytes_are_told_with_two_digits_or_more(num_bytes: float, text: str) -> None:
+    """For people; decimal units."""
+    assert shown_bytes(num_bytes) == text
+
+
+def test_micro_batch_that_does_nothing_is_told() -> None:
+    """It is as large as the mini-batch, or larger."""
+    for size, told in ((31, 0), (32, 1), (40, 1)):
+        config = from_mapping({"data": {"batch_size": 32, "micro_batch_size": size}})
+        assert len(ignored(config)) == told
+    assert not ignored(from_mapping({}))
