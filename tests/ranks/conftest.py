@@ -1,6 +1,6 @@
 """Tests on real ranks: ordinary tests with a marker and a ``comm`` argument.
 
-``@pytest.mark.ranks(1, 2, 4, mpis=("openmpi", "mpich"), limit_s=120)`` runs a test once for each
+``@pytest.mark.ranks(1, 2, 4, mpis=("openmpi", "mpich"), limit_s=240)`` runs a test once for each
 number of ranks and MPI, under mpiexec. Outside, in the process that the developer starts, MPI is
 not started; inside, each rank runs the test's body with ``comm`` = all ranks.
 """
@@ -19,7 +19,7 @@ from tests.ranks.inside import CASE, RESULTS, Recorder
 from tests.ranks.outside import Group
 
 IS_INSIDE = RESULTS in os.environ
-DEFAULT_LIMIT_S = 120.0
+DEFAULT_LIMIT_S = 240.0
 GROUPS = pytest.StashKey[dict[tuple[str, str], Group]]()
 
 if not IS_INSIDE:
