@@ -244,7 +244,8 @@ def _make_plan(
 
 
 def _check_threads(world: World, config: Config) -> None:
-    if config.mode.progress == "thread" and world.thread_level != "multiple":
+    needs_thread = config.mode.kind != "bsp" and config.mode.progress == "thread"
+    if needs_thread and world.thread_level != "multiple":
         message = (
             "mode.progress 'thread' needs MPI thread level multiple, this MPI gave "
             f"{world.thread_level}; choose from: auto, none"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ import numpy.typing as npt
 from mpitrain.build import Plan, open_exchange
 from mpitrain.comm.host_clock import HostClock
 from mpitrain.comm.world import World
+from mpitrain.config import ignored
 from mpitrain.core.errors import MpitrainError, agreed
 from mpitrain.modes.record import StepRecord
 from mpitrain.result import SCHEMA, Result, parameters_sha256
@@ -295,6 +296,8 @@ class Session:
             return
         work, start = self.plan.work, self.plan.start
         self.world.speak(heading(self.plan.config, self.world, self.plan))
+        for line in [*ignored(self.plan.config), *self._ignored_here()]:
+            self.world.speak(f"ignored: {line}")
         if start.life:
             place = start.checkpoint
             place = "the beginning: there is no checkpoint" if place == "none" else place
@@ -304,3 +307,11 @@ class Session:
                 f"{work.num_tickets} steps are rounded up to {work.total_steps}: "
                 f"a last round is completed by all {self.world.size} ranks"
             )
+
+    def _ignored_here(self) -> Iterator[str]:
+        """Return the settings that these data or this job have no use for, with the reason."""
+        run = self.plan.config.run
+        if run.evaluate_every and not self.plan.source.num_test:
+            yield f"run.evaluate_every = {run.evaluate_every} (there are no test samples)"
+        if run.stop_before_limit_s is not None and Slurm.from_environ(os.environ) is None:
+            yield f"run.stop_before_limit_s = {run.stop_before_limit_s:g} (this is no Slurm job)"
