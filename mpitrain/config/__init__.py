@@ -171,10 +171,10 @@ def to_toml(config: Config, *, environment: Mapping[str, Any] | None = None) -> 
         environment: facts about where it was run, written as a table of their own; ``load``
             ignores it.
     """
-    tables = to_mapping(config)
+    tables, defaults = to_mapping(config), to_mapping(Config())
     names = unused(list(settings()), tables)
     for fact in settings():
-        if fact.name in names and tables[fact.table][fact.key] == fact.default:
+        if fact.name in names and tables[fact.table][fact.key] == defaults[fact.table][fact.key]:
             del tables[fact.table][fact.key]
     facts = {} if environment is None else {ENVIRONMENT: environment}
     return format_tables(tables | facts)
@@ -190,11 +190,12 @@ def ignored(config: Config) -> list[str]:
 
     For example "optimizer.momentum = 0.5 (optimizer.kind is adam)".
     """
-    tables, facts, lines = to_mapping(config), list(settings()), []
+    tables, defaults = to_mapping(config), to_mapping(Config())
+    facts, lines = list(settings()), []
     reasons = unused(facts, tables)
     for fact in facts:
         value = tables[fact.table][fact.key]
-        is_given = fact.name in config.given or value != fact.default
+        is_given = fact.name in config.given or value != defaults[fact.table][fact.key]
         if fact.name in reasons and is_given and not asks_for_nothing(value, fact):
             text = NONE if value is None else format_value(value)
             lines.append(f"{fact.name} = {text} ({reasons[fact.name]})")

@@ -5,13 +5,14 @@ from __future__ import annotations
 import dataclasses
 from typing import ClassVar
 
-from mpitrain.config.setting import NONE, Table, setting
+from mpitrain.config.setting import NONE, Table, setting, shown
 from mpitrain.core.errors import UserError
 from mpitrain.stop import STOP_SIGNALS
 
 DEFAULT_DATA_PASSES = 5.0
 DEFAULT_BOUND = 3
 DEFAULT_CHECKPOINT_S = 600.0
+MOST_NAME_BYTES = 200  # a file's name may have 255, and the time is in it too
 ON_ERROR = ("continue", "stop")
 DELAYS = ("constant", "exponential", "pareto", "periodic")
 WINDOWED = ("asp", "ssp")
@@ -70,7 +71,10 @@ class Run(Table):
         """Check, and fill in the default length."""
         super().__post_init__()
         if not self.name.strip(" .") or "/" in self.name or not self.name.isprintable():
-            msg = f"run.name must be printable and without /, got {self.name!r}"
+            msg = f"run.name must be printable and without /, got {shown(self.name)}"
+            raise UserError(msg)
+        if len(self.name.encode(errors="replace")) > MOST_NAME_BYTES:
+            msg = f"run.name must have at most {MOST_NAME_BYTES} bytes, got {shown(self.name)}"
             raise UserError(msg)
         if self.data_passes is not None and self.steps is not None:
             msg = (
