@@ -18,7 +18,8 @@ from mpi4py import MPI
 rank = MPI.COMM_WORLD.rank
 for number in range(3):
     for stream in (sys.stdout, sys.stderr):
-        stream.write(f"<{rank} {number} " + "é☃ß" * int(sys.argv[1]) + os.environ["MY WORDS"] + ">\\n")
+        text = "é☃ß" * int(sys.argv[1]) + os.environ["MY WORDS"]
+        stream.write(f"<{rank} {number} {text}>\\n")
         stream.flush()
 print("words", sys.argv[2:], os.getcwd())
 """
