@@ -5,6 +5,7 @@ when they are first used.
 
     mpitrain.train(model, data, ...)   train on all ranks of the communicator
     mpitrain.resume(directory, ...)    go on with a run from a checkpoint
+    mpitrain.load_checkpoint(place)    read a checkpoint: parameters by name, steps, metric
     mpitrain.open_log(directory)       read the staleness log of a run
     mpitrain.load(path, overrides)     read a configuration, a mpitrain.Config
 """
@@ -16,33 +17,40 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from mpitrain.config import Config, load
-    from mpitrain.core.errors import MpitrainError, StoppedError, UserError
+    from mpitrain.core.errors import CheckpointError, MpitrainError, StoppedError, UserError
     from mpitrain.entry import resume, train
     from mpitrain.result import Result
+    from mpitrain.running.loaded_checkpoint import LoadedCheckpoint, load_checkpoint
     from mpitrain.storage.reading import open_log
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "CheckpointError",
     "Config",
+    "LoadedCheckpoint",
     "MpitrainError",
     "Result",
     "StoppedError",
     "UserError",
     "__version__",
     "load",
+    "load_checkpoint",
     "open_log",
     "resume",
     "train",
 ]
 
 _HOMES = {
+    "CheckpointError": "mpitrain.core.errors",
     "Config": "mpitrain.config",
+    "LoadedCheckpoint": "mpitrain.running.loaded_checkpoint",
     "MpitrainError": "mpitrain.core.errors",
     "Result": "mpitrain.result",
     "StoppedError": "mpitrain.core.errors",
     "UserError": "mpitrain.core.errors",
     "load": "mpitrain.config",
+    "load_checkpoint": "mpitrain.running.loaded_checkpoint",
     "open_log": "mpitrain.storage.reading",
     "resume": "mpitrain.entry",
     "train": "mpitrain.entry",

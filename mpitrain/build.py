@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from mpitrain.comm.waiting import Patience
 from mpitrain.comm.window import ParameterWindow
 from mpitrain.comm.world import World
 from mpitrain.config import Config
+from mpitrain.config.setting import MOST_INTEGER
 from mpitrain.consistency.rules import Bounded, Rule, Unbounded
 from mpitrain.core.batches import BatchOrder, num_tickets
 from mpitrain.core.errors import UserError
@@ -27,6 +27,7 @@ from mpitrain.data.hdf5 import Hdf5Source
 from mpitrain.data.idx import IdxSource
 from mpitrain.data.source import Source
 from mpitrain.data.synthetic import SyntheticSource
+from mpitrain.factories import checked_model, checked_source, made
 from mpitrain.models.mlp import Mlp
 from mpitrain.models.model import Model
 from mpitrain.models.softmax import Softmax
@@ -140,8 +141,21 @@ def make_plan(
     Raises:
         UserError: something in the configuration cannot be had.
     """
-    source = make_source(config) if source is None else source
-    model = make_model(config, source) if model is None else model
+    try:
+        return _planned(config, size, model, source, start)
+    except UserError:
+        raise
+    except (MemoryError, OverflowError, ValueError) as error:  # NumPy says ValueError too
+        message = f"the model or the data cannot be made: {error}; take smaller ones"
+        raise UserError(message) from error
+
+
+def _planned(
+    config: Config, size: int, model: Model | None, source: Source | None, start: Start | None
+) -> Plan:
+    source = make_source(config) if source is None else checked_source(source, "data")
+    model = make_model(config, source) if model is None else checked_model(model, "model")
+    _check_samples(config, source, size)
     _check_straggler(config, size)
     _check_early_stop(config, source)
     num = model.layout.size
@@ -165,8 +179,7 @@ def make_source(config: Config) -> Source:
     """Return the data source that ``data.source`` names."""
     name = config.data.source
     if ":" in name:
-        source: Source = _made("data.source", name, config)
-        return source
+        return checked_source(made("data.source", name, config), f"data.source = {name!r}")
     return SOURCES[name](config)
 
 
@@ -174,8 +187,7 @@ def make_model(config: Config, source: Source) -> Model:
     """Return the model that ``model.kind`` names, for the shapes of ``source``."""
     name = config.model.kind
     if ":" in name:
-        model: Model = _made("model.kind", name, config, source)
-        return model
+        return checked_model(made("model.kind", name, config, source), f"model.kind = {name!r}")
     return MODELS[name](config, source, config.model.dtype)
 
 
@@ -264,6 +276,12 @@ def _make_work(config: Config, tickets_per_pass: int, start: Position) -> Work:
     steps = config.run.steps or math.ceil(
         round((config.run.data_passes or 0) * tickets_per_pass, 6)
     )
+    if steps > MOST_INTEGER:
+        message = (
+            f"run.data_passes = {config.run.data_passes:g} makes more than {MOST_INTEGER} steps, "
+            "more than a log can count; give fewer"
+        )
+        raise UserError(message)
     if config.share == "equal":
         return EqualShare(steps, start.size, start.era_steps, start.deal)
     return SharedWork(steps, start.era_steps, start.deal)
@@ -295,21 +313,19 @@ def _num_features(source: Source) -> int:
     return math.prod(source.sample_shape)
 
 
-def _made(key: str, name: str, *arguments: Any) -> Any:
-    """Import ``module:factory`` and call it; whatever goes wrong is the user's to mend."""
-    module_name, _, attribute = name.partition(":")
-    try:
-        factory = getattr(importlib.import_module(module_name), attribute)
-    except Exception as error:
-        message = f"{key} = {name!r} cannot be imported: {error}"
-        raise UserError(message) from error
-    try:
-        return factory(*arguments)
-    except UserError:
-        raise
-    except Exception as error:
-        message = f"{key} = {name!r} failed with {type(error).__name__}: {error}"
-        raise UserError(message) from error
+def _check_samples(config: Config, source: Source, size: int) -> None:
+    if size > source.num_samples:
+        message = (
+            f"{size} ranks are more than the {source.num_samples} training samples; "
+            f"start at most {source.num_samples}"
+        )
+        raise UserError(message)
+    if config.checkpoint.enabled and config.checkpoint.keep_best and not source.num_test:
+        message = (
+            f"checkpoint.keep_best must be 0 without test samples, "
+            f"got {config.checkpoint.keep_best}: they decide which checkpoint is the best"
+        )
+        raise UserError(message)
 
 
 def _initial_parameters(model: Model, seed: int, *, is_new: bool) -> npt.NDArray[Any]:
@@ -320,12 +336,21 @@ def _initial_parameters(model: Model, seed: int, *, is_new: bool) -> npt.NDArray
         raise UserError(message)
     if not is_new:
         return np.zeros(layout.size, layout.dtype)
-    initial = np.asarray(model.init(seed))
+    try:
+        initial = np.asarray(model.init(seed))
+    except (UserError, MemoryError):
+        raise
+    except Exception as error:
+        message = f"model.init failed with {type(error).__name__}: {error}"
+        raise UserError(message) from error
     if initial.shape != (layout.size,) or initial.dtype != layout.dtype:
         message = (
             f"model.init must give shape ({layout.size},) and {layout.dtype}, as the model's "
             f"layout says, got {initial.shape} and {initial.dtype}"
         )
+        raise UserError(message)
+    if not np.isfinite(initial).all():
+        message = f"model.init must give finite numbers, got {initial[~np.isfinite(initial)][0]}"
         raise UserError(message)
     return initial
 
@@ -342,10 +367,12 @@ def _check_early_stop(config: Config, source: Source) -> None:
 def _check_straggler(config: Config, size: int) -> None:
     settings = config.straggler
     delays = settings.delay if isinstance(settings.delay, tuple) else (settings.delay,)
-    if (settings.kind != "none") != any(delays):
+    if settings.kind == "none":
+        return
+    if not any(delays):
         message = (
-            "straggler.kind and straggler.delay go together, got "
-            f"kind '{settings.kind}' and delay {settings.delay}; give both or none"
+            f"straggler.delay must be > 0 for straggler.kind '{settings.kind}', "
+            f"got {settings.delay}; give a mean delay or straggler.kind=none"
         )
         raise UserError(message)
     if max(delays) > MOST_DELAY:

@@ -16,14 +16,17 @@ from contextlib import suppress
 from pathlib import Path
 
 from mpitrain.config import load
-from mpitrain.core.console import TERMINAL_VARIABLE
+from mpitrain.core.console import TERMINAL_VARIABLE, tell
 from mpitrain.core.errors import UserError
 from mpitrain.launch_aftermath import settle
 from mpitrain.launch_environment import launcher_defaults
+from mpitrain.launch_hosts import host_words, num_slots, parsed_hosts
 from mpitrain.launch_job import Job
 from mpitrain.launch_note import LaunchNote
-from mpitrain.mpiexec import TITLES, find_mpiexec
+from mpitrain.mpiexec import MPICH, OPENMPI, TITLES, find_mpiexec
+from mpitrain.slurm import Slurm
 
+SRUN_MPI = {OPENMPI: "pmix", MPICH: "pmi2"}  # how Slurm speaks to each
 PACKAGE_COMMANDS = ("bench", "resume", "train")
 STOPPABLE_COMMANDS = ("resume", "train")  # stop with a checkpoint when they are asked to
 
@@ -34,13 +37,16 @@ def launch(options: argparse.Namespace) -> int:
     Where that is 0 although the run did not end, it is 1.
 
     Args:
-        options: ``ranks`` (None takes one per core), ``mpi``, ``dry_run`` and ``command``.
+        options: ``ranks`` (None takes one per slot of the hosts, or one per core), ``hosts``,
+            ``mpi``, ``dry_run`` and ``command``.
 
     Raises:
         UserError: the command or the configuration is not valid, or there is no launcher.
     """
-    program = program_of(options.command)
     environ = dict(os.environ)
+    refuse_inside_step(environ)
+    hosts = None if options.hosts is None else parsed_hosts(options.hosts)
+    program = program_of(options.command)
     mpiexec = find_mpiexec(environ)
     if options.mpi not in ("auto", mpiexec.kind):
         msg = (
@@ -50,9 +56,14 @@ def launch(options: argparse.Namespace) -> int:
         raise UserError(msg)
     launcher_defaults(environ, is_root=os.geteuid() == 0)
     tell_terminal(environ)
-    num_ranks = options.ranks or len(os.sched_getaffinity(0))
+    num_ranks = options.ranks or (num_slots(hosts) if hosts else len(os.sched_getaffinity(0)))
+    places = host_words(hosts, mpiexec.kind) if hosts else []
     on_terminal = TERMINAL_VARIABLE in environ
-    command = [*mpiexec.command(num_ranks, on_terminal=on_terminal), *program]
+    command = [*mpiexec.command(num_ranks, on_terminal=on_terminal), *places, *program]
+    if Slurm.from_environ(environ) is not None:
+        if mpiexec.kind == MPICH:  # its own srun must not speak another MPI's language to the ranks
+            environ.setdefault("SLURM_MPI_TYPE", "none")
+        tell(f"mpitrain: in a Slurm job; by srun: {srun_line(mpiexec.kind, num_ranks, program)}\n")
     if options.dry_run:
         sys.stdout.write(described(command, environ) + "\n")
         return 0
@@ -112,6 +123,27 @@ def check_resume(words: Sequence[str]) -> None:
     if not places and not any(word in ("-h", "--help") for word in words):
         msg = "resume needs a run directory: resume RUNDIR [key=value ...]"
         raise UserError(msg)
+
+
+def refuse_inside_step(environ: Mapping[str, str]) -> None:
+    """Check that this is not one of several tasks of an ``srun``: each would start a job.
+
+    Raises:
+        UserError: it is.
+    """
+    tasks = environ.get("SLURM_STEP_NUM_TASKS", "")
+    if "SLURM_STEP_ID" in environ and tasks.isdecimal() and int(tasks) > 1:
+        msg = (
+            f"launch runs in an srun step of {tasks} tasks, each of which would start a job of its "
+            f"own; leave launch out: srun -n {tasks} python -m mpitrain train ..., or start launch "
+            "once: sbatch, salloc, or srun -n 1"
+        )
+        raise UserError(msg)
+
+
+def srun_line(kind: str, num_ranks: int, program: Sequence[str]) -> str:
+    """Return the shell line that starts the same by ``srun``, for the MPI that is in use."""
+    return shlex.join(["srun", f"--mpi={SRUN_MPI[kind]}", "-n", str(num_ranks), *program])
 
 
 def tell_terminal(environ: MutableMapping[str, str]) -> None:

@@ -107,3 +107,8 @@ def leaving(config: Config, source: Source) -> FailingModel:
         raise SystemExit(0)
 
     return FailingModel(source, config.model.dtype, action)
+
+
+def no_source(_config: Config) -> dict[str, int]:
+    """Return what is no source of samples."""
+    return {"num_samples": 8}

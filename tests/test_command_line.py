@@ -8,6 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import h5py
+import numpy as np
 import pytest
 
 from mpitrain import open_log
@@ -82,9 +84,6 @@ MISTAKES = {
     "mode.kind=sspp": "unknown mode 'sspp'; choose from: asp, bsp, ssp",
     "mode.kid=ssp": "did you mean",
     "mode.bound=-1": "mode.bound must be an integer >= 0, got -1",
-    "mode.bound=x": "mode.bound must be an integer >= 0",
-    "optimizer.rate=fast": "optimizer.rate must be",
-    "data.batch_size=0": "data.batch_size must be an integer >= 1, got 0",
     "mode.shards=1000000": "mode.shards must be >= 1 and <= ",
     "data.source=idx": "data.path",
     "model.kind=nowhere:model": "model.kind = 'nowhere:model' cannot be imported",
@@ -117,7 +116,7 @@ def test_directory_with_a_run_is_not_overwritten(tmp_path: Path) -> None:
     before = (tmp_path / "r" / "result.json").read_bytes()
     ended = run_launch(tmp_path, *words, ranks=2)
     assert ended.returncode == 2
-    assert "already holds a run; resume it, or give another" in ended.stderr
+    assert "already holds a run; go on with it by resume" in ended.stderr
     assert (tmp_path / "r" / "result.json").read_bytes() == before
 
 
@@ -170,7 +169,6 @@ def test_unknown_measurement_lists_the_known(tmp_path: Path) -> None:
         "model.hidden=[1000000000]",
         "data.num_samples=999999999999999",
         "run.name=../elsewhere",
-        "straggler.delay=1",
         "straggler.kind=constant",
         f"run.directory={'x' * 300}",
     ],
@@ -184,6 +182,51 @@ def test_value_that_cannot_be_is_one_line_and_exit_code_2(tmp_path: Path, word: 
     assert ended.stderr.count("mpitrain: error:") == 1
     assert "Traceback" not in ended.stderr
     assert not (tmp_path / "r").exists()
+
+
+DEEP_MISTAKES = {
+    "read on the data": ("train", "data.source=hdf5", "data.path={bad}", "1 holds nan"),
+    "ranks and samples": (
+        *("train", "data.source=synthetic", "data.num_samples=3"),
+        "4 ranks are more than the 3 training samples",
+    ),
+    "a factory's product": ("train", "model.kind=json:dumps", "model.kind = 'json:dumps'"),
+    "a source of the wrong kind": (
+        *("train", "data.source=tests.failing_models:no_source"),
+        "must be a source of samples, got dict without gather_into()",
+    ),
+    "the run directory": ("train", "run.directory={file}/below", "cannot be written"),
+    "no run to resume": ("resume", "{empty}", "is no run directory"),
+}
+
+
+@pytest.mark.parametrize("case", DEEP_MISTAKES)
+def test_mistake_that_only_the_ranks_see_is_one_line_of_four(tmp_path: Path, case: str) -> None:
+    """Each is found at another depth; nothing is left, and no rank waits for another."""
+    bad, plain, empty = tmp_path / "bad.h5", tmp_path / "file", tmp_path / "empty"
+    plain.write_text("x")
+    empty.mkdir()
+    x = np.ones((8, 2), np.float32)
+    x[1, 0] = np.nan
+    write_arrays(bad, train_x=x, train_y=np.arange(8) % 2, test_x=x[2:], test_y=np.arange(6) % 2)
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
+    *words, expected = [w.format(bad=bad, file=plain, empty=empty) for w in DEEP_MISTAKES[case]]
+    if words[0] == "train" and not words[-1].startswith("run.directory"):
+        words.append(f"run.directory={tmp_path}/r")
+    ended = run_launch(tmp_path, *words, ranks=4)
+    lines = [li for li in (ended.stdout + ended.stderr).splitlines() if "mpitrain: error:" in li]
+    assert len(lines) == 1, ended.stderr
+    assert expected in lines[0]
+    assert ended.returncode == 2
+    assert "Traceback" not in ended.stderr
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == before
+
+
+def write_arrays(path: Path, **arrays: np.ndarray) -> None:
+    """Write an HDF5 file of data."""
+    with h5py.File(path, "w") as file:
+        for name, values in arrays.items():
+            file[name] = values
 
 
 def test_files_of_others_are_not_overwritten(tmp_path: Path) -> None:

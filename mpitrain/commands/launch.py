@@ -15,10 +15,19 @@ def add(commands: Commands[Parser]) -> None:
         "launch",
         help="start ranks with the mpiexec that belongs to this Python",
         description="Find mpiexec, set the environment it needs, start COMMAND on every rank.",
-        usage="mpitrain launch [-n N] [--mpi KIND] [--dry-run] COMMAND ...",
+        usage="mpitrain launch [-n N] [--hosts a:2,b:2] [--mpi KIND] [--dry-run] COMMAND ...",
     )
     command.add_argument(
-        "-n", dest="ranks", metavar="N", type=positive, help="number of ranks; default: the cores"
+        "-n",
+        dest="ranks",
+        metavar="N",
+        type=positive,
+        help="number of ranks; default: the slots of the hosts, or the cores here",
+    )
+    command.add_argument(
+        "--hosts",
+        metavar="a:2,b:2",
+        help="start ranks on these hosts, so many on each (ssh or Slurm must reach them)",
     )
     command.add_argument(
         "--mpi",

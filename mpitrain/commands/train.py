@@ -3,15 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import textwrap
 
 from mpitrain.commands.parsing import Commands, Parser, see_own_modules
-from mpitrain.config import settings
-from mpitrain.config.setting import NONE
-from mpitrain.config.text import format_value
+from mpitrain.commands.settings_text import settings_text
 from mpitrain.launch import train_words
-
-_WIDTH = 100
 
 
 def add(commands: Commands[Parser]) -> None:
@@ -21,7 +16,7 @@ def add(commands: Commands[Parser]) -> None:
         help="train as a run file says, on the ranks that this process is one of",
         description="Train. Every setting has a default; key=value overrides the run file.",
         usage="mpitrain train [RUN.toml] [table.key=value ...]",
-        epilog=_settings_text(),
+        epilog=f"every setting (mpitrain config prints them too):\n\n{settings_text()}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     command.add_argument(
@@ -38,16 +33,3 @@ def _train(options: argparse.Namespace) -> int:
     from mpitrain.entry import train_command  # brings NumPy; the launcher needs none
 
     return train_command(*train_words(options.words))
-
-
-def _settings_text() -> str:
-    lines = ["settings:"]
-    for fact in settings():
-        rule = fact.rule
-        default = NONE if fact.default is None else format_value(fact.default)
-        choices = f" ({', '.join(rule.choices)})" if rule.choices else ""
-        unit = f" [{rule.unit}]" if rule.unit else ""
-        lines.append(f"  {fact.name} = {default}")
-        text = f"{rule.help}{choices}{unit}"
-        lines += textwrap.wrap(text, _WIDTH, initial_indent=" " * 6, subsequent_indent=" " * 6)
-    return "\n".join(lines)

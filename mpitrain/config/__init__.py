@@ -12,20 +12,25 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from mpitrain.config.setting import Fact, Table, check_names, describe, shown
+from mpitrain.config.learning import Data, Model, Optimizer
+from mpitrain.config.setting import NONE, Fact, Table, check_names, describe, shown
 from mpitrain.config.tables import (
     Checkpoint,
-    Data,
     Device,
     Log,
     Mode,
-    Model,
-    Optimizer,
     Run,
     Staleness,
     Straggler,
 )
-from mpitrain.config.text import format_tables, parse_value, read_toml, split_override
+from mpitrain.config.text import (
+    format_tables,
+    format_value,
+    parse_value,
+    read_toml,
+    split_override,
+)
+from mpitrain.config.usage import asks_for_nothing, unused
 from mpitrain.core.errors import UserError
 
 __all__ = [
@@ -42,6 +47,7 @@ __all__ = [
     "Straggler",
     "changed",
     "from_mapping",
+    "ignored",
     "load",
     "parsed",
     "settings",
@@ -60,7 +66,11 @@ TABLES: dict[str, type[Table]] = {
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Config:
-    """Everything about a run; the value that all ranks share."""
+    """Everything about a run; the value that all ranks share.
+
+    Attributes:
+        given: dotted names of what a run file or an override said, whatever its value.
+    """
 
     run: Run = dataclasses.field(default_factory=Run)
     data: Data = dataclasses.field(default_factory=Data)
@@ -72,6 +82,7 @@ class Config:
     checkpoint: Checkpoint = dataclasses.field(default_factory=Checkpoint)
     log: Log = dataclasses.field(default_factory=Log)
     device: Device = dataclasses.field(default_factory=Device)
+    given: frozenset[str] = dataclasses.field(default=frozenset(), compare=False, repr=False)
 
     @property
     def share(self) -> str:
@@ -91,6 +102,13 @@ class Config:
         if self.data.source in ("hdf5", "idx") and self.data.path is None:
             msg = f"data.path must be given for data.source '{self.data.source}'"
             raise UserError(msg)
+        for limit in ("limit_s", "stop_before_limit_s"):
+            if getattr(self.run, limit) is not None and not self.checkpoint.enabled:
+                msg = (
+                    f"run.{limit} needs checkpoint.enabled = true: the run is to stop with a "
+                    f"checkpoint; leave one of the two out"
+                )
+                raise UserError(msg)
 
 
 def load(path: str | Path | None = None, overrides: Sequence[str] = ()) -> Config:
@@ -125,7 +143,8 @@ def changed(config: Config, overrides: Mapping[str, Any]) -> Config:
     """
     for name in overrides:
         _find(name)
-    return from_mapping(_merged(to_mapping(config), overrides))
+    new = from_mapping(_merged(to_mapping(config), overrides))
+    return dataclasses.replace(new, given=config.given | overrides.keys())
 
 
 def from_mapping(tables: Mapping[str, Mapping[str, Any]]) -> Config:
@@ -138,24 +157,49 @@ def from_mapping(tables: Mapping[str, Mapping[str, Any]]) -> Config:
     made: dict[str, Any] = {
         name: TABLES[name](**values) for name, values in tables.items() if name != ENVIRONMENT
     }
-    return Config(**made)
+    given = {f"{name}.{key}" for name in made for key in tables[name]}
+    return Config(**made, given=frozenset(given))
 
 
 def to_toml(config: Config, *, environment: Mapping[str, Any] | None = None) -> str:
     """Return the configuration as a run file, defaults filled in; ``load`` gives it back.
+
+    What the run does not use and was left at its default is left out.
 
     Args:
         config: what was run.
         environment: facts about where it was run, written as a table of their own; ``load``
             ignores it.
     """
+    tables, defaults = to_mapping(config), to_mapping(Config())
+    names = unused(list(settings()), tables)
+    for fact in settings():
+        if fact.name in names and tables[fact.table][fact.key] == defaults[fact.table][fact.key]:
+            del tables[fact.table][fact.key]
     facts = {} if environment is None else {ENVIRONMENT: environment}
-    return format_tables(to_mapping(config) | facts)
+    return format_tables(tables | facts)
 
 
 def to_mapping(config: Config) -> dict[str, dict[str, Any]]:
     """Return the configuration as plain values; ``from_mapping`` gives it back."""
-    return dataclasses.asdict(config)
+    return {name: dataclasses.asdict(getattr(config, name)) for name in TABLES}
+
+
+def ignored(config: Config) -> list[str]:
+    """Return a line for each setting that was given and that the run has no use for.
+
+    For example "optimizer.momentum = 0.5 (optimizer.kind is adam)".
+    """
+    tables, defaults = to_mapping(config), to_mapping(Config())
+    facts, lines = list(settings()), []
+    reasons = unused(facts, tables)
+    for fact in facts:
+        value = tables[fact.table][fact.key]
+        is_given = fact.name in config.given or value != defaults[fact.table][fact.key]
+        if fact.name in reasons and is_given and not asks_for_nothing(value, fact):
+            text = NONE if value is None else format_value(value)
+            lines.append(f"{fact.name} = {text} ({reasons[fact.name]})")
+    return lines
 
 
 def settings() -> Iterator[Fact]:

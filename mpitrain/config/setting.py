@@ -33,6 +33,8 @@ class Rule:
         above: numbers must be larger than this.
         below: numbers must be smaller than this.
         factory: whether "package.module:factory" is allowed beside ``choices``.
+        used_by: the setting of the same table that decides whether this one is used, and with
+            which of its values; none means all but false and 0. None: it always is.
     """
 
     help: str
@@ -42,6 +44,7 @@ class Rule:
     above: float | None = None
     below: float | None = None
     factory: bool = False
+    used_by: tuple[str, tuple[str, ...]] | None = None
 
     def allows(self, number: float) -> bool:
         """Tell whether a number is in range; NaN and infinities never are."""

@@ -1,18 +1,21 @@
-"""The tables of a configuration: what each setting means, and which values it takes."""
+"""The tables that say how a run is carried out; what it learns is in ``learning``."""
 
 from __future__ import annotations
 
 import dataclasses
 from typing import ClassVar
 
-from mpitrain.config.setting import NONE, Table, setting
+from mpitrain.config.setting import NONE, Table, setting, shown
 from mpitrain.core.errors import UserError
 from mpitrain.stop import STOP_SIGNALS
 
 DEFAULT_DATA_PASSES = 5.0
 DEFAULT_BOUND = 3
 DEFAULT_CHECKPOINT_S = 600.0
+MOST_NAME_BYTES = 200  # a file's name may have 255, and the time is in it too
 ON_ERROR = ("continue", "stop")
+DELAYS = ("constant", "exponential", "pareto", "periodic")
+WINDOWED = ("asp", "ssp")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -53,7 +56,10 @@ class Run(Table):
         least=1,
     )
     early_stop_delta: float = setting(
-        0.0, "a metric must be better by more than this to count (early_stop)", least=0
+        0.0,
+        "a metric must be better by more than this to count",
+        least=0,
+        used_by=("early_stop", ()),
     )
     progress_every_s: float = setting(
         2.0, "time between two lines of progress", unit="seconds", above=0
@@ -63,7 +69,7 @@ class Run(Table):
     )
     stop_before_limit_s: float | None = setting(
         None,
-        "stop with a checkpoint this long before Slurm's time limit; ignored without Slurm",
+        "stop with a checkpoint this long before Slurm's time limit",
         unit="seconds",
         least=0,
     )
@@ -78,7 +84,10 @@ class Run(Table):
         """Check, and fill in the default length."""
         super().__post_init__()
         if not self.name.strip(" .") or "/" in self.name or not self.name.isprintable():
-            msg = f"run.name must be printable and without /, got {self.name!r}"
+            msg = f"run.name must be printable and without /, got {shown(self.name)}"
+            raise UserError(msg)
+        if len(self.name.encode(errors="replace")) > MOST_NAME_BYTES:
+            msg = f"run.name must have at most {MOST_NAME_BYTES} bytes, got {shown(self.name)}"
             raise UserError(msg)
         if self.data_passes is not None and self.steps is not None:
             msg = (
@@ -95,102 +104,6 @@ class Run(Table):
             raise UserError(msg)
         if self.data_passes is None and self.steps is None:
             object.__setattr__(self, "data_passes", DEFAULT_DATA_PASSES)
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Data(Table):
-    """Which samples."""
-
-    table: ClassVar[str] = "data"
-
-    source: str = setting(
-        "digits",
-        "where samples come from",
-        choices=("digits", "hdf5", "idx", "synthetic"),
-        factory=True,
-    )
-    path: str | None = setting(None, "folder of the IDX files, or the HDF5 file")
-    batch_size: int = setting(32, "mini-batch of one rank", unit="samples", least=1)
-    micro_batch_size: int | None = setting(
-        None,
-        "a mini-batch is computed in pieces of this many samples whose gradients are added, which "
-        "takes less memory; none takes it whole",
-        unit="samples",
-        least=1,
-    )
-    num_samples: int = setting(10_000, "training samples to make (synthetic)", least=1)
-    num_test: int = setting(2_000, "test samples to make (synthetic)", least=0)
-    num_features: int = setting(64, "length of a sample (synthetic)", least=1)
-    num_classes: int = setting(10, "classes (synthetic)", least=2)
-    noise: float = setting(
-        0.3,
-        "standard deviation about the class centres, which lie on a sphere of radius 1 (synthetic)",
-        least=0,
-    )
-    train_x: str = setting("train_x", "name of the training features (hdf5)")
-    train_y: str = setting("train_y", "name of the training labels (hdf5)")
-    test_x: str = setting("test_x", "name of the test features (hdf5)")
-    test_y: str = setting("test_y", "name of the test labels (hdf5)")
-    divisor: float = setting(1.0, "features are divided by this (hdf5)", above=0)
-    cache_bytes: int = setting(
-        64 << 20, "memory for training features read ahead (hdf5)", unit="bytes", least=1
-    )
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Model(Table):
-    """What is trained."""
-
-    table: ClassVar[str] = "model"
-
-    kind: str = setting("mlp", "the model", choices=("mlp", "softmax"), factory=True)
-    hidden: tuple[int, ...] = setting((64,), "widths of the hidden layers (mlp)", least=1)
-    activation: str = setting("relu", "between the layers (mlp)", choices=("relu", "tanh"))
-    dtype: str = setting(
-        "float32", "type of parameters and gradients", choices=("float32", "float64")
-    )
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Optimizer(Table):
-    """How a gradient becomes an update, and how large it is."""
-
-    table: ClassVar[str] = "optimizer"
-
-    kind: str = setting(
-        "sgd",
-        "the algorithm",
-        choices=("adagrad", "adam", "adamw", "momentum", "nesterov", "rmsprop", "sgd"),
-    )
-    rate: float = setting(0.1, "learning rate after the warm-up", above=0)
-    schedule: str = setting(
-        "constant",
-        "how the learning rate changes",
-        choices=("constant", "cosine", "inverse_sqrt", "step"),
-    )
-    warmup_steps: int = setting(
-        0, "the rate rises linearly over these", unit="steps of all ranks", least=0
-    )
-    every_steps: int = setting(
-        1000,
-        "the rate is multiplied by decay this often (step)",
-        unit="steps of all ranks",
-        least=1,
-    )
-    decay: float = setting(0.1, "factor of the rate (step)", above=0)
-    final: float = setting(0.0, "rate at the end (cosine)", least=0)
-    weight_decay: float = setting(
-        0.0, "this times the parameters is added to the gradient (adamw: decoupled)", least=0
-    )
-    clip: float | None = setting(None, "largest norm of a gradient; none does not clip", above=0)
-    momentum: float = setting(
-        0.9, "share of the velocity kept per step (momentum, nesterov)", least=0, below=1
-    )
-    beta1: float = setting(0.9, "decay of the mean gradient (adam, adamw)", least=0, below=1)
-    beta2: float = setting(
-        0.999, "decay of the mean squared gradient (adam, adamw, rmsprop)", least=0, below=1
-    )
-    epsilon: float = setting(1e-8, "added to the denominator (adaptive algorithms)", above=0)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -212,21 +125,24 @@ class Mode(Table):
     )
     scale: str = setting(
         "mean",
-        "mean divides updates by the number of ranks, sum applies them whole (ssp, asp)",
+        "mean divides updates by the number of ranks, sum applies them whole",
         choices=("mean", "sum"),
+        used_by=("kind", WINDOWED),
     )
     shards: int | None = setting(
         None, "pieces of the parameter vector; none takes one per rank, at most 64", least=1
     )
     reduction: str = setting(
         "tree",
-        "order of the sum of gradients: a stated tree, or whatever MPI does (bsp)",
+        "order of the sum of gradients: a stated tree, or whatever MPI does",
         choices=("mpi", "tree"),
+        used_by=("kind", ("bsp",)),
     )
     progress: str = setting(
         "auto",
         "how a busy rank serves the others: none, a thread, or what a probe at the start finds",
         choices=("auto", "none", "thread"),
+        used_by=("kind", WINDOWED),
     )
     warn_s: float = setting(10.0, "a wait this long is reported", unit="seconds", above=0)
     limit_s: float = setting(300.0, "a wait this long ends the run", unit="seconds", above=0)
@@ -267,23 +183,40 @@ class Straggler(Table):
     kind: str = setting(
         "none",
         "how delays are distributed",
-        choices=("constant", "exponential", "none", "pareto", "periodic"),
+        choices=("none", *DELAYS),
     )
-    ranks: tuple[int, ...] = setting((), "the ranks that are late; empty means all", least=0)
+    ranks: tuple[int, ...] = setting(
+        (), "the ranks that are late; empty means all", least=0, used_by=("kind", DELAYS)
+    )
     delay: float | tuple[float, ...] = setting(
-        0.0, "mean delay of a step; a list gives each rank its own", unit="see unit", least=0
+        0.0,
+        "mean delay of a step; a list gives each rank its own",
+        unit="see unit",
+        least=0,
+        used_by=("kind", DELAYS),
     )
     unit: str = setting(
         "seconds",
         "of delay: seconds, or the rank's own measured time of a step",
         choices=("seconds", "step"),
+        used_by=("kind", DELAYS),
     )
-    exponent: float = setting(2.5, "of the tail; smaller is heavier (pareto)", above=1)
+    exponent: float = setting(
+        2.5, "of the tail; smaller is heavier", above=1, used_by=("kind", ("pareto",))
+    )
     period_steps: int = setting(
-        100, "a slow phase begins this often (periodic)", unit="steps of one rank", least=1
+        100,
+        "a slow phase begins this often",
+        unit="steps of one rank",
+        least=1,
+        used_by=("kind", ("periodic",)),
     )
     slow_steps: int = setting(
-        20, "length of a slow phase (periodic)", unit="steps of one rank", least=0
+        20,
+        "length of a slow phase",
+        unit="steps of one rank",
+        least=0,
+        used_by=("kind", ("periodic",)),
     )
 
     def __post_init__(self) -> None:
@@ -310,7 +243,11 @@ class Checkpoint(Table):
         True, "whether checkpoints are written: at the start, at times, when stopped, at the end"
     )
     every_steps: int | None = setting(
-        None, "time between two checkpoints, in steps", unit="steps of all ranks", least=1
+        None,
+        "time between two checkpoints, in steps",
+        unit="steps of all ranks",
+        least=1,
+        used_by=("enabled", ()),
     )
     every_s: float | None = setting(
         None,
@@ -318,18 +255,25 @@ class Checkpoint(Table):
         "every_steps is given",
         unit="seconds",
         above=0,
+        used_by=("enabled", ()),
     )
-    keep: int = setting(2, "the newest checkpoints that are kept", least=1)
+    keep: int = setting(2, "the newest checkpoints that are kept", least=1, used_by=("enabled", ()))
     keep_best: int = setting(
         0,
         "the best checkpoints that are kept besides; each is evaluated on the test samples",
         least=0,
+        used_by=("enabled", ()),
     )
-    best: str = setting("largest", "which metric is the best one", choices=("largest", "smallest"))
+    best: str = setting(
+        "largest",
+        "which test metric is the best one",
+        choices=("largest", "smallest"),
+    )
     on_error: str = setting(
         "stop",
         "what a checkpoint that cannot be written does: stop the run, or go on without it",
         choices=ON_ERROR,
+        used_by=("enabled", ()),
     )
 
     def __post_init__(self) -> None:
@@ -352,14 +296,17 @@ class Log(Table):
     table: ClassVar[str] = "log"
 
     enabled: bool = setting(True, "whether every step is logged")
-    per_shard: bool = setting(True, "whether versions are logged per shard; replay needs them")
+    per_shard: bool = setting(
+        True, "whether versions are logged per shard; replay needs them", used_by=("enabled", ())
+    )
     flush_every_s: float = setting(
-        2.0, "time between two writes to disk", unit="seconds", least=0.5
+        2.0, "time between two writes to disk", unit="seconds", least=0.5, used_by=("enabled", ())
     )
     on_error: str = setting(
         "stop",
         "what a log that cannot be written does: stop the run, or go on without it",
         choices=ON_ERROR,
+        used_by=("enabled", ()),
     )
     csv: bool = setting(False, "whether evaluations and progress go to metrics.csv too")
     tensorboard: bool = setting(

@@ -1,7 +1,8 @@
-"""Checks that every source makes of its features and labels."""
+"""Checks that every source makes of its features and labels, and whether it is a source at all."""
 
 from __future__ import annotations
 
+import inspect
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,6 +11,41 @@ from mpitrain.core.errors import UserError
 
 if TYPE_CHECKING:
     import numpy.typing as npt
+
+_METHODS = ("gather_into", "prefetch", "test_slices", "close")
+_LEAST = {"num_samples": 1, "num_test": 0, "num_classes": 1, "block": 1}
+
+
+def check_is_source(source: Any, what: str) -> None:
+    """Check that an object of the user's offers what ``data.source.Source`` says.
+
+    Args:
+        source: any object.
+        what: named first in the error message, for example "data.source = 'mine:make'".
+
+    Raises:
+        UserError: it does not; names what is missing or wrong.
+    """
+    kind = type(source).__name__
+    missing = [f"{name}()" for name in _METHODS if not callable(getattr(source, name, None))]
+    missing += [name for name in (*_LEAST, "sample_shape", "digest") if not _has(source, name)]
+    if missing:
+        msg = f"{what} must be a source of samples, got {kind} without {', '.join(missing)}; "
+        raise UserError(msg + "see mpitrain.data.source")
+    for name, least in _LEAST.items():
+        value = getattr(source, name)
+        if not isinstance(value, int | np.integer) or value < least:
+            msg = f"{what}: {name} must be an integer >= {least}, got {value!r}"
+            raise UserError(msg)
+    shape = source.sample_shape
+    if not isinstance(shape, tuple) or not all(isinstance(n, int | np.integer) for n in shape):
+        msg = f"{what}: sample_shape must be a tuple of integers, got {shape!r}"
+        raise UserError(msg)
+
+
+def _has(source: Any, name: str) -> bool:
+    """Tell whether there is such an attribute, without computing it."""
+    return inspect.getattr_static(source, name, None) is not None
 
 
 def check_types(what: str, part: str, x: np.dtype[Any], y: np.dtype[Any]) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import itertools
 import json
+import os
 import time
 import uuid
 from collections.abc import Mapping
@@ -42,8 +44,10 @@ def make_directory(config: Config) -> RunDirectory:
 
     Collective: no; rank 0 alone calls it.
     """
-    name = config.run.directory or _free_name(config.run.name)
     log_root = None if config.log.directory is None else Path(config.log.directory).absolute()
+    if log_root is not None:
+        _make_log_root(log_root)
+    name = config.run.directory or _free_name(config.run.name)
     try:
         root = Path(name).absolute()
         make_folder(root)
@@ -51,6 +55,16 @@ def make_directory(config: Config) -> RunDirectory:
         message = f"run.directory {name!r} cannot be written: {error}"
         raise UserError(message) from error
     return RunDirectory(root, log_root)
+
+
+def _make_log_root(folder: Path) -> None:
+    try:
+        make_folder(folder)
+        if not os.access(folder, os.W_OK | os.X_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(folder))
+    except (OSError, ValueError) as error:
+        message = f"log.directory {str(folder)!r} cannot be written: {error}"
+        raise UserError(message) from error
 
 
 def fill_directory(directory: RunDirectory, plan: Plan, world: World) -> str:
@@ -111,7 +125,8 @@ def _write_run_file(
 def _refuse_used(directory: RunDirectory, name: str) -> None:
     if any((directory.root / part).exists() for part in PARTS):
         message = (
-            f"run.directory {name!r} already holds a run; resume it, or give another directory"
+            f"run.directory {name!r} already holds a run; go on with it by resume {name}, "
+            "or give another one, run.directory=..."
         )
         raise UserError(message)
 

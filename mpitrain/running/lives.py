@@ -12,7 +12,6 @@ from mpitrain.comm.waiting import Patience
 from mpitrain.comm.world import World
 from mpitrain.config import Config, to_toml
 from mpitrain.core.errors import MpitrainError, StoppedError, UserError
-from mpitrain.core.position import Start
 from mpitrain.data.source import Source
 from mpitrain.models.model import Model
 from mpitrain.result import Result, parameters_sha256
@@ -23,6 +22,7 @@ from mpitrain.running.bookkeeping import (
     write_failure,
 )
 from mpitrain.running.checkpoint_content import read_parameters_into
+from mpitrain.running.data_check import check_samples
 from mpitrain.running.resuming import (
     Resumption,
     check_data,
@@ -65,9 +65,11 @@ def run_training(
     Collective: yes.
     """
     world.agree(lambda: _check_libraries(world, config))
-    plan = world.agree(lambda: _make_plan(config, world.size, model, source))
+    plan = world.agree(lambda: make_plan(config, world.size, model=model, source=source))
     plan = _started_from(world, plan, config.run.init_from)
     world.check_equal(_identity(plan))
+    dtype = plan.model.layout.dtype
+    world.agree(lambda: check_samples(plan.source, dtype, world.rank, world.size))
     stop = stop or Stop()
     _prepare(world, config, stop)
 
@@ -106,7 +108,9 @@ def resume_training(
         _check_files(world, found)
         config, start = found.config, found.start(world.size)
         world.agree(lambda: _check_libraries(world, config))
-        plan = world.agree(lambda: _make_plan(config, world.size, model, source, start))
+        plan = world.agree(
+            lambda: make_plan(config, world.size, model=model, source=source, start=start)
+        )
         world.agree(lambda: check_data(found.facts, plan.source.digest))
         world.agree(lambda: _check_work(found, plan))
         if found.checkpoint is None:
@@ -230,26 +234,11 @@ def _read_parameters(world: World, plan: Plan, checkpoint: Checkpoint) -> None:
     world.agree(lambda: read_parameters_into(checkpoint, plan.model.layout, plan.initial))
 
 
-def _make_plan(
-    config: Config,
-    size: int,
-    model: Model | None,
-    source: Source | None,
-    start: Start | None = None,
-) -> Plan:
-    try:
-        return make_plan(config, size, model=model, source=source, start=start)
-    except UserError:
-        raise
-    except (MemoryError, OverflowError, ValueError) as error:  # NumPy says ValueError too
-        message = f"the model or the data cannot be made: {error}; take smaller ones"
-        raise UserError(message) from error
-
-
 def _check_libraries(world: World, config: Config) -> None:
     if config.log.tensorboard and world.is_root:
         check_tensorboard()
-    if config.mode.progress == "thread" and world.thread_level != "multiple":
+    needs_thread = config.mode.kind != "bsp" and config.mode.progress == "thread"
+    if needs_thread and world.thread_level != "multiple":
         message = (
             "mode.progress 'thread' needs MPI thread level multiple, this MPI gave "
             f"{world.thread_level}; choose from: auto, none"

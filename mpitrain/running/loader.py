@@ -25,7 +25,7 @@ class Loader:
         self._source = source
         self._order = order
         self._ahead = ahead
-        most = order.batch_size
+        most = min(order.batch_size, source.num_samples)
         self._x = np.empty((most, *source.sample_shape), dtype)
         self._y = np.empty(most, np.int64)
         self._full = Batch(self._x, self._y)

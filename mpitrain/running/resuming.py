@@ -17,6 +17,7 @@ from mpitrain.core.errors import CheckpointError, LogError, UserError
 from mpitrain.core.position import Position, Start
 from mpitrain.running.best import Seen
 from mpitrain.running.checkpoint_content import read_position
+from mpitrain.running.loaded_checkpoint import checkpoint_at
 from mpitrain.running.totals import Totals
 from mpitrain.storage.checkpoint_mark import MARK, STATE
 from mpitrain.storage.checkpoints import Checkpoint, Checkpoints
@@ -147,19 +148,12 @@ def checkpoint_of(place: str) -> Checkpoint:
     Raises:
         UserError: there is none, or it is damaged.
     """
-    path = Path(place).absolute()
-    is_one = path.name.startswith("step-")
-    folder = Checkpoints(path.parent if is_one else path / "checkpoints")
     try:
-        found = _chosen(folder, path.name if is_one else None)
-        if found is not None:
-            folder.check(found, [STATE])
-    except CheckpointError as error:
+        found = checkpoint_at(place)
+        Checkpoints(found.path.parent).check(found, [STATE])
+    except UserError as error:
         message = f"run.init_from = {place!r}: {error}"
         raise UserError(message) from error
-    if found is None:
-        message = f"run.init_from = {place!r}: there is no complete checkpoint in {folder.folder}"
-        raise UserError(message)
     return found
 
 

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from mpitrain.build import Plan, open_exchange
 from mpitrain.comm.host_clock import HostClock
 from mpitrain.comm.world import World
+from mpitrain.config import ignored
 from mpitrain.core.errors import MpitrainError, agreed
 from mpitrain.modes.record import StepRecord
 from mpitrain.result import Result, parameters_sha256
@@ -36,7 +37,7 @@ from mpitrain.running.supervision import Supervision
 from mpitrain.running.tensorboard_sink import TensorboardSink
 from mpitrain.running.totals import Totals
 from mpitrain.running.training import Observer, train_steps
-from mpitrain.running.wording import heading, ignored, log_size
+from mpitrain.running.wording import heading, ignored_here, log_size
 from mpitrain.segments import unlink_segments
 from mpitrain.slurm import Slurm
 from mpitrain.stop import Stop
@@ -335,6 +336,10 @@ class Session:
             return
         work, start = self.plan.work, self.plan.start
         self.world.speak(heading(self.plan.config, self.world, self.plan))
+        in_job = Slurm.from_environ(os.environ) is not None
+        here = ignored_here(self.plan.config, self.plan.source.num_test, in_job=in_job)
+        for line in [*ignored(self.plan.config), *here]:
+            self.world.speak(f"ignored: {line}")
         if start.life:
             place = start.checkpoint
             place = "the beginning: there is no checkpoint" if place == "none" else place
@@ -346,5 +351,3 @@ class Session:
             )
         if self._log.is_writing:
             self.world.speak(log_size(self.plan, self.world.size))
-        for line in ignored(self.plan.config):
-            self.world.speak(line)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from mpitrain.build import Plan
@@ -37,15 +37,22 @@ def log_size(plan: Plan, size: int) -> str:
     return f"log: {row} bytes a step, about {shown_bytes(whole)} in all"
 
 
-def ignored(config: Config) -> list[str]:
-    """Return a line for each setting of the training loop that does nothing."""
-    data = config.data
-    if data.micro_batch_size is None or data.micro_batch_size < data.batch_size:
-        return []
-    return [
-        f"data.micro_batch_size = {data.micro_batch_size} is ignored: a mini-batch has "
-        f"{data.batch_size} samples"
-    ]
+def ignored_here(config: Config, num_test: int, *, in_job: bool) -> Iterator[str]:
+    """Yield the settings that these data or this job have no use for, with the reason.
+
+    Args:
+        config: of the run.
+        num_test: test samples there are.
+        in_job: whether this is a Slurm job.
+    """
+    run, data = config.run, config.data
+    if run.evaluate_every and not num_test:
+        yield f"run.evaluate_every = {run.evaluate_every} (there are no test samples)"
+    if run.stop_before_limit_s is not None and not in_job:
+        yield f"run.stop_before_limit_s = {run.stop_before_limit_s:g} (this is no Slurm job)"
+    if data.micro_batch_size is not None and data.micro_batch_size >= data.batch_size:
+        why = f"a mini-batch has {data.batch_size} samples"
+        yield f"data.micro_batch_size = {data.micro_batch_size} ({why})"
 
 
 def shown_bytes(num_bytes: float) -> str:

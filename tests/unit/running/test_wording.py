@@ -6,7 +6,7 @@ import pytest
 
 from mpitrain.config import from_mapping
 from mpitrain.running.totals import Totals
-from mpitrain.running.wording import ignored, shown_bytes, summary
+from mpitrain.running.wording import ignored_here, shown_bytes, summary
 
 FACTS: dict[str, Any] = {
     "steps": 2700,
@@ -53,9 +53,14 @@ def test_bytes_are_told_with_two_digits_or_more(num_bytes: float, text: str) -> 
     assert shown_bytes(num_bytes) == text
 
 
-def test_micro_batch_that_does_nothing_is_told() -> None:
-    """It is as large as the mini-batch, or larger."""
+def test_settings_without_use_for_these_data_or_this_job_are_told() -> None:
+    """With the reason; a micro-batch as large as the mini-batch, or larger, is one."""
     for size, told in ((31, 0), (32, 1), (40, 1)):
         config = from_mapping({"data": {"batch_size": 32, "micro_batch_size": size}})
-        assert len(ignored(config)) == told
-    assert not ignored(from_mapping({}))
+        assert len(list(ignored_here(config, 9, in_job=False))) == told
+    config = from_mapping({"run": {"evaluate_every": 5, "stop_before_limit_s": 60.0}})
+    assert list(ignored_here(config, 0, in_job=False)) == [
+        "run.evaluate_every = 5 (there are no test samples)",
+        "run.stop_before_limit_s = 60 (this is no Slurm job)",
+    ]
+    assert not list(ignored_here(config, 9, in_job=True))
