@@ -43,16 +43,14 @@ SEED, NUM_FILES = 7, 200
             ["optimizer.schedule=cosine", "optimizer.decay=0.5", "optimizer.final=0.01"],
             ["optimizer.decay = 0.5 (optimizer.schedule is cosine)"],
         ),
+        (["checkpoint.best=smallest"], []),  # the best metric of every run goes by it
         (
-            ["checkpoint.best=smallest"],
-            ['checkpoint.best = "smallest" (checkpoint.keep_best is 0)'],
+            ["run.early_stop_delta=0.1"],
+            ["run.early_stop_delta = 0.1 (run.early_stop is none)"],
         ),
         (
-            ["checkpoint.enabled=false", "checkpoint.keep_best=2", "checkpoint.best=smallest"],
-            [
-                "checkpoint.keep_best = 2 (checkpoint.enabled is false)",
-                'checkpoint.best = "smallest" (checkpoint.enabled is false)',
-            ],
+            ["checkpoint.enabled=false", "checkpoint.keep_best=2"],
+            ["checkpoint.keep_best = 2 (checkpoint.enabled is false)"],
         ),
         (
             ["log.enabled=false", "log.per_shard=true"],
