@@ -21,7 +21,7 @@ LAYERS = [
     {"launch_orphans", "watch"},
     {"config"},
     {"models", "optim", "consistency", "comm", "storage"},
-    {"data", "analysis", "result"},
+    {"data", "analysis", "result", "kernels"},
     {"modes", "launch_aftermath"},
     {"launch_job", "build"},
     {"running"},
@@ -38,7 +38,7 @@ DOORS = {
     "cupy": {"core", "kernels"},
     "tqdm": {"running"},
 }
-NO_MPI = {"analysis", "storage", "core", "models", "optim", "data", "consistency"}
+NO_MPI = {"analysis", "storage", "core", "models", "optim", "data", "consistency", "kernels"}
 
 
 def modules() -> list[Path]:
