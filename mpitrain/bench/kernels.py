@@ -43,6 +43,8 @@ OPTIMIZERS: tuple[Optimizer, ...] = (
     RmsProp(),
 )
 
+FORMS = {"change": False, "apply": True}  # write the change, or add it to the parameters
+
 Action = Callable[[], object]
 
 
@@ -61,13 +63,10 @@ def measure(mib: int | None = None) -> Iterator[dict[str, Any]]:
     common = {"device": _name(xp), "mib": mib}
     yield {**common, "kernel": "squared_norm", **_squared_norm(vectors)}
     for optimizer in OPTIMIZERS:
-        for applies in (False, True):
-            form = {"kernel": type(optimizer).__name__.lower(), "form": _form(applies)}
-            yield {**common, **form, **_update(vectors, optimizer, applies)}
-
-
-def _form(applies: bool) -> str:
-    return "apply" if applies else "change"
+        for form, applies in FORMS.items():
+            name = type(optimizer).__name__.lower()
+            figures = _update(vectors, optimizer, applies)
+            yield {**common, "kernel": name, "form": form, **figures}
 
 
 class _Vectors:
@@ -87,9 +86,9 @@ class _Vectors:
         self.out = xp.empty(num, np.float32)
         self._copies = [xp.ones(MOST_VECTORS * num // 2, np.float32) for _ in range(2)]
 
-    def copy(self, moved_bytes: int) -> Action:
-        """Return a copy that reads and writes so many bytes together."""
-        source, target = (array[: moved_bytes // 8] for array in self._copies)
+    def copy(self, num_moved: int) -> Action:
+        """Return a copy that reads and writes as many bytes as so many vectors have."""
+        source, target = (array[: num_moved * self.num // 2] for array in self._copies)
         return lambda: self.xp.copyto(target, source)
 
 
@@ -100,11 +99,11 @@ def _squared_norm(vectors: _Vectors) -> dict[str, Any]:
         xp,
         {
             "fused": lambda: norm.measure_into(vectors.gradient, out),
-            "copy": vectors.copy(vectors.size_bytes),
+            "copy": vectors.copy(1),
             "unfused": lambda: xp.dot(vectors.gradient, vectors.gradient),
         },
     )
-    return _row(times, vectors.size_bytes)
+    return _row(times, 1, vectors.size_bytes)
 
 
 def _update(vectors: _Vectors, optimizer: Optimizer, applies: bool) -> dict[str, Any]:
@@ -114,7 +113,7 @@ def _update(vectors: _Vectors, optimizer: Optimizer, applies: bool) -> dict[str,
         optimizer.init(vectors.num, "float32", xp),
     )
     program = update_program(optimizer, applies=applies, measures=False)
-    moved_bytes = (len(program.loads) + len(program.stores)) * vectors.size_bytes
+    num_moved = len(program.loads) + len(program.stores)
 
     def unfused() -> None:
         optimizer.update_into(state, gradient, parameters, STEP, 9, out)
@@ -125,12 +124,12 @@ def _update(vectors: _Vectors, optimizer: Optimizer, applies: bool) -> dict[str,
         "fused": (lambda: fused.apply(state, gradient, parameters, STEP, 9))
         if applies
         else (lambda: fused.update_into(state, gradient, parameters, STEP, 9, out)),
-        "copy": vectors.copy(moved_bytes),
+        "copy": vectors.copy(num_moved),
         "unfused": unfused,
     }
     if applies and xp is not np:
         actions |= _torch_step(optimizer, gradient, parameters)
-    return _row(_times(xp, actions), moved_bytes)
+    return _row(_times(xp, actions), num_moved, vectors.size_bytes)
 
 
 def _torch_step(optimizer: Optimizer, gradient: Array, parameters: Array) -> dict[str, Action]:
@@ -153,10 +152,11 @@ def _torch_step(optimizer: Optimizer, gradient: Array, parameters: Array) -> dic
     return {"torch": makers[type(optimizer)]([tensor]).step}
 
 
-def _row(times: dict[str, float], moved_bytes: int) -> dict[str, Any]:
+def _row(times: dict[str, float], num_moved: int, size_bytes: int) -> dict[str, Any]:
     return {
+        "vectors_moved": num_moved,
         **{f"{name}_us": seconds * 1e6 for name, seconds in times.items()},
-        "fused_gb_s": moved_bytes / times["fused"] / 1e9,
+        "fused_gb_s": num_moved * size_bytes / times["fused"] / 1e9,
         "of_copy": times["copy"] / times["fused"],
         "faster": times["unfused"] / times["fused"],
     }

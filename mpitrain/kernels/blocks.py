@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -12,9 +13,9 @@ from mpitrain.core.arrays import Array
 from mpitrain.core.measures import sum_of_squares
 from mpitrain.kernels.program import Operation, Program
 
-# Up to seven blocks are worked on at once: 448 KiB, which most second-level caches hold; with
+# An update works on three to six blocks at once, which a second-level cache of 1 MiB holds; with
 # smaller blocks the calls themselves begin to count.
-BLOCK_BYTES = 1 << 16
+BLOCK_BYTES = 1 << 17
 
 UFUNCS: dict[str, Callable[..., Any]] = {
     "*": np.multiply,
@@ -23,7 +24,7 @@ UFUNCS: dict[str, Callable[..., Any]] = {
     "/": np.divide,
     "sqrt": np.sqrt,
 }
-Step = tuple[Callable[..., Any], tuple[int, ...], int]
+Step = tuple[Callable[..., Any], Callable[[list[Any]], tuple[Any, ...]]]
 
 
 class BlockKernel:
@@ -54,8 +55,8 @@ class BlockKernel:
             num = len(places[0])
             places += [block[:num] for block in self._scratch]
             places += self._scalars
-            for ufunc, operands, target in steps:
-                ufunc(*[places[operand] for operand in operands], out=places[target])
+            for ufunc, arguments in steps:
+                ufunc(*arguments(places))
             if squared is not None:
                 total = sum_of_squares(places[measured], total)
         if squared is not None:
@@ -73,9 +74,9 @@ class BlockKernel:
         scratch = {
             name: place for place, name in enumerate(program.locals, start=len(program.vectors))
         }
-        steps = []
+        steps: list[Step] = []
         for op in operations:
-            operands = tuple(homes[name] for name in op.operands)
+            operands = [homes[name] for name in op.operands]
             homes[op.target] = scratch.get(op.target, homes[op.target])
-            steps.append((UFUNCS[op.symbol], operands, homes[op.target]))
+            steps.append((UFUNCS[op.symbol], itemgetter(*operands, homes[op.target])))
         return steps, homes.get(program.measured or "", 0)

@@ -7,7 +7,7 @@ twins give the same bits.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -55,10 +55,13 @@ class Program:
     scalars: tuple[str, ...]
     measured: str | None
 
-    def without_ones(self, ones: Iterable[str]) -> tuple[Operation, ...]:
+    def without_ones(self, ones: Container[str]) -> tuple[Operation, ...]:
         """Return the operations less those that only multiply a name by a scalar of ``ones``."""
-        idle = {(op.target, one) for op in self.operations for one in ones}
-        return tuple(op for op in self.operations if op.symbol != "*" or op.operands not in idle)
+        return tuple(
+            op
+            for op in self.operations
+            if not (op.symbol == "*" and op.operands[0] == op.target and op.operands[1] in ones)
+        )
 
 
 def program(
