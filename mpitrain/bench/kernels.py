@@ -43,7 +43,8 @@ OPTIMIZERS: tuple[Optimizer, ...] = (
     RmsProp(),
 )
 
-FORMS = {"change": False, "apply": True}  # write the change, or add it to the parameters
+# write the change, add it to the parameters, add it and sum its squares
+FORMS = ("change", "apply", "apply_norm")
 
 Action = Callable[[], object]
 
@@ -63,9 +64,9 @@ def measure(mib: int | None = None) -> Iterator[dict[str, Any]]:
     common = {"device": _name(xp), "mib": mib}
     yield {**common, "kernel": "squared_norm", **_squared_norm(vectors)}
     for optimizer in OPTIMIZERS:
-        for form, applies in FORMS.items():
+        for form in FORMS:
             name = type(optimizer).__name__.lower()
-            figures = _update(vectors, optimizer, applies)
+            figures = _update(vectors, optimizer, form)
             yield {**common, "kernel": name, "form": form, **figures}
 
 
@@ -74,7 +75,8 @@ class _Vectors:
 
     Attributes:
         xp: its array module.
-        size_bytes: of one vector.
+        num: elements of a vector.
+        size_bytes: of a vector.
     """
 
     def __init__(self, xp: Any, num: int) -> None:
@@ -106,28 +108,30 @@ def _squared_norm(vectors: _Vectors) -> dict[str, Any]:
     return _row(times, 1, vectors.size_bytes)
 
 
-def _update(vectors: _Vectors, optimizer: Optimizer, applies: bool) -> dict[str, Any]:
+def _update(vectors: _Vectors, optimizer: Optimizer, form: str) -> dict[str, Any]:
     xp, gradient, parameters, out = vectors.xp, vectors.gradient, vectors.parameters, vectors.out
-    fused, state = (
-        FusedUpdate(optimizer, np.float32, xp),
-        optimizer.init(vectors.num, "float32", xp),
-    )
-    program = update_program(optimizer, applies=applies, measures=False)
+    applies = form != "change"
+    squared = xp.empty(1) if form == "apply_norm" else None
+    fused = FusedUpdate(optimizer, np.float32, xp)
+    state = optimizer.init(vectors.num, np.float32, xp)
+    program = update_program(optimizer, applies=applies, measures=squared is not None)
     num_moved = len(program.loads) + len(program.stores)
 
-    def unfused() -> None:
+    def run() -> None:
+        if applies:
+            fused.apply(state, gradient, parameters, STEP, 9, squared=squared)
+        else:
+            fused.update_into(state, gradient, parameters, STEP, 9, out)
+
+    def run_unfused() -> None:
         optimizer.update_into(state, gradient, parameters, STEP, 9, out)
         if applies:
             xp.add(parameters, out, out=parameters)
+        if squared is not None:
+            xp.dot(out, out)
 
-    actions: dict[str, Action] = {
-        "fused": (lambda: fused.apply(state, gradient, parameters, STEP, 9))
-        if applies
-        else (lambda: fused.update_into(state, gradient, parameters, STEP, 9, out)),
-        "copy": vectors.copy(num_moved),
-        "unfused": unfused,
-    }
-    if applies and xp is not np:
+    actions = {"fused": run, "copy": vectors.copy(num_moved), "unfused": run_unfused}
+    if form == "apply" and xp is not np:
         actions |= _torch_step(optimizer, gradient, parameters)
     return _row(_times(xp, actions), num_moved, vectors.size_bytes)
 

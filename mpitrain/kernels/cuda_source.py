@@ -36,6 +36,7 @@ extern "C" __global__ void __launch_bounds__(threads) fused(
     const size first = blockIdx.x * size(threads) + threadIdx.x;
     const size stride = gridDim.x * size(threads);
     $begin
+    #pragma unroll 1
     for (size turn = first; turn < num_packs; turn += stride) {
         $load_packs
         #pragma unroll
@@ -45,6 +46,7 @@ extern "C" __global__ void __launch_bounds__(threads) fused(
         $after_pack
         $store_packs
     }
+    #pragma unroll 1
     for (size turn = first; turn < num_single; turn += stride) {
         const size at = turn < head ? turn : turn + num_packs * width;
         $load_single

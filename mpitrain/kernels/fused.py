@@ -114,8 +114,8 @@ class SquaredNorm:
     def measure_into(self, vector: Array, out: Array) -> None:
         """Write the sum of the squared elements.
 
-        On the host the bits of ``sum_of_squares``; on a device the same bits whenever length,
-        alignment and device are the same.
+        On the host the bits of ``sum_of_squares``; on a device the same bits whenever length and
+        alignment are the same.
 
         Args:
             vector: (m,), unchanged.

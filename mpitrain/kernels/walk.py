@@ -32,7 +32,7 @@ class Walk:
 
         Args:
             threads: in a block; each takes a pack, or an element of head and tail, at a time.
-            most: as many as run at once; more elements are walked in strides of all of them.
+            most: the threads of so many walk more elements than they are in strides.
         """
         turns = max(self.num_packs, self.head + self.tail)
         return max(1, min(most, -(-turns // threads)))

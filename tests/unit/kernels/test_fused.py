@@ -254,6 +254,29 @@ def _refuse(size: int) -> Any:
     raise AssertionError(msg)
 
 
+@pytest.mark.gpu
+@pytest.mark.parametrize("measures", [False, True])
+def test_fused_update_reaches_all_elements_when_they_are_more_than_threads(
+    monkeypatch: pytest.MonkeyPatch, measures: bool
+) -> None:
+    """A grid of two blocks walks a long vector in strides, with the same bits."""
+    import cupy
+
+    for limit in ("MOST_BLOCKS", "MOST_SUMS"):
+        monkeypatch.setattr(f"mpitrain.kernels.cuda.{limit}", 2)
+    optimizer, num, random = Adam(), 50_003, np.random.default_rng()
+    fused, plain = FusedUpdate(optimizer, "float32", cupy), Plain(optimizer, num, "float32")
+    state = optimizer.init(num, "float32", cupy)
+    gradient, parameters = (random.standard_normal(num).astype("float32") for _ in range(2))
+    on_device, squared = cupy.asarray(parameters), cupy.full(1, np.nan) if measures else None
+    arguments = state, cupy.asarray(gradient), on_device, STEP, 0
+    run(fused, True, *arguments, out=None, squared=squared)
+    change = plain.change(gradient, parameters, 0)
+    np.testing.assert_array_equal(host(on_device), parameters + change)
+    if squared is not None:
+        assert float(squared[0]) == pytest.approx(sum_of_squares(change), rel=1e-5)
+
+
 def test_fused_update_names_the_vector_that_does_not_fit(xp: Any) -> None:
     """Another type, another length and gaps are refused before anything is written."""
     fused, good = FusedUpdate(Momentum(), "float32", xp), xp.ones(6, "float32")
