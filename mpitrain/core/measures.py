@@ -24,8 +24,11 @@ def sum_of_squares(x: Array, start: float = 0.0) -> float:
     """
     xp = module_of(x)
     block = _BLOCK if xp is np else max(len(x), 1)  # a device would wait for every block
-    parts = (x[start : start + block] for start in range(0, len(x), block))
-    return sum((float(xp.dot(part, part)) for part in parts), start)
+    total = start
+    for begin in range(0, len(x), block):  # Python's sum() rounds as its version pleases
+        part = x[begin : begin + block]
+        total += float(xp.dot(part, part))
+    return total
 
 
 def is_finite(norm: float, x: Array) -> bool:
