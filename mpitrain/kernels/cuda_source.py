@@ -38,13 +38,14 @@ extern "C" __global__ void __launch_bounds__(threads) fused(
     $begin
     #pragma unroll 1
     for (size turn = first; turn < num_packs; turn += stride) {
+        $begin_pack
         $load_packs
         #pragma unroll
         for (int k = 0; k < width; ++k) {
             $run_in_pack
         }
-        $after_pack
         $store_packs
+        $end_pack
     }
     #pragma unroll 1
     for (size turn = first; turn < num_single; turn += stride) {
@@ -100,41 +101,27 @@ def cuda_source(program: Program, dtype: npt.DTypeLike) -> str:
     (head and tail) as 64-bit integers, and if it measures: one float64 per block, a zero counter,
     and where the sum goes.
     """
-    vectors, loads, stores = program.vectors, program.loads, program.stores
-    outputs = [name for name in vectors if name not in loads]
+    loads, stores = program.loads, program.stores
+    outputs = [name for name in program.vectors if name not in loads]
     measures = program.measured is not None
-    in_pack = f"element({', '.join(f'{name}_.at[k]' for name in vectors)})"
-    single = f"element({', '.join(f'{name}_' for name in vectors)})"
     return _KERNEL.substitute(
         type=_TYPES[np.dtype(dtype).name],
         threads=THREADS,
         functions=_SUM_FUNCTION if measures else "",
         arguments=_arguments(program),
-        element_arguments=", ".join(
-            f"real& {name}" if name in stores else f"real {name}" for name in vectors
-        ),
-        body=_block(_body(program), 8),
+        element_arguments=_element_arguments(program),
+        body=_block(_body(program)),
         begin="double total = 0;" if measures else "",
-        load_packs=_block(
-            [
-                *(["real squares = 0;"] if measures else []),
-                *map(_load_pack, loads),
-                *(f"Pack {n}_;" for n in outputs),
-            ],
-            8,
-        ),
-        run_in_pack=f"const real value = {in_pack}; squares += value * value;"
-        if measures
-        else f"{in_pack};",
-        after_pack="total += squares;" if measures else "",
-        store_packs=_block(map(_store_pack, stores), 8),
+        begin_pack="real squares = 0;" if measures else "",
+        load_packs=_block([*map(_load_pack, loads), *(f"Pack {name}_;" for name in outputs)]),
+        run_in_pack=_run(program, "_.at[k]", "squares"),
+        store_packs=_block(map(_store_pack, stores)),
+        end_pack="total += squares;" if measures else "",
         load_single=_block(
-            [*(f"real {n}_ = {n}[at];" for n in loads), *(f"real {n}_;" for n in outputs)], 8
+            [*(f"real {n}_ = {n}[at];" for n in loads), *(f"real {n}_;" for n in outputs)]
         ),
-        run_single=f"const real value = {single}; total += value * value;"
-        if measures
-        else f"{single};",
-        store_single=_block((f"{name}[at] = {name}_;" for name in stores), 8),
+        run_single=_run(program, "_", "total"),
+        store_single=_block(f"{name}[at] = {name}_;" for name in stores),
         end=_SUM_END if measures else "",
     )
 
@@ -153,6 +140,12 @@ def _arguments(program: Program) -> str:
     return ",\n    ".join(arguments)
 
 
+def _element_arguments(program: Program) -> str:
+    return ", ".join(
+        f"real& {name}" if name in program.stores else f"real {name}" for name in program.vectors
+    )
+
+
 def _body(program: Program) -> Iterable[str]:
     inner = [name for name in program.locals if name not in program.vectors]
     if inner:
@@ -160,6 +153,14 @@ def _body(program: Program) -> Iterable[str]:
     yield from (f"{op.text};" for op in program.operations)
     if program.measured is not None:
         yield f"return {program.measured};"
+
+
+def _run(program: Program, suffix: str, total: str) -> str:
+    """Return the call of ``element`` on what was loaded; its result's square is added up."""
+    call = f"element({', '.join(name + suffix for name in program.vectors)})"
+    if program.measured is None:
+        return f"{call};"
+    return f"const real value = {call}; {total} += value * value;"
 
 
 def _load_pack(name: str) -> str:
@@ -170,5 +171,5 @@ def _store_pack(name: str) -> str:
     return f"reinterpret_cast<float4*>({name} + head)[turn] = {name}_.whole;"
 
 
-def _block(lines: Iterable[str], indent: int) -> str:
-    return ("\n" + " " * indent).join(lines)
+def _block(lines: Iterable[str]) -> str:
+    return ("\n" + " " * 8).join(lines)

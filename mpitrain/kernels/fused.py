@@ -96,6 +96,7 @@ class FusedUpdate:
         applies: bool,
     ) -> None:
         check_vectors(vectors, self._dtype)
+        check_sum(squared)
         key = applies, squared is not None
         if key not in self._kernels:
             made = update_program(self._optimizer, applies=applies, measures=key[1])
@@ -122,6 +123,7 @@ class SquaredNorm:
             out: (1,), float64, overwritten.
         """
         check_vectors({"vector": vector}, self._dtype)
+        check_sum(out)
         self._kernel.run({"vector": vector}, {}, out)
 
 
@@ -144,3 +146,14 @@ def check_vectors(vectors: Mapping[str, Array], dtype: np.dtype[Any]) -> None:
                 f"{first.shape}; got {vector.dtype} {vector.shape}"
             )
             raise ValueError(msg)
+
+
+def check_sum(squared: Array | None) -> None:
+    """Refuse a place for a sum that does not hold one float64.
+
+    Raises:
+        ValueError: it is another array.
+    """
+    if squared is not None and (squared.dtype != np.float64 or squared.shape != (1,)):
+        msg = f"a sum is written to one float64, (1,); got {squared.dtype} {squared.shape}"
+        raise ValueError(msg)

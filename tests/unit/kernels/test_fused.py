@@ -287,6 +287,16 @@ def test_fused_update_names_the_vector_that_does_not_fit(xp: Any) -> None:
         assert not velocity.any()
 
 
+def test_fused_update_refuses_a_sum_that_is_no_float64(xp: Any) -> None:
+    """A narrower place would be written beyond its end."""
+    fused, vector = FusedUpdate(Sgd(), "float32", xp), xp.ones(6, "float32")
+    for bad in (xp.zeros(1, "float32"), xp.zeros(2), xp.zeros(())):
+        with pytest.raises(ValueError, match="a sum is written to one float64"):
+            fused.apply({}, vector, vector.copy(), STEP, 0, squared=bad)
+        with pytest.raises(ValueError, match="a sum is written to one float64"):
+            SquaredNorm("float32", xp).measure_into(vector, bad)
+
+
 def test_fused_update_names_the_optimizers_there_are_when_it_has_no_formula() -> None:
     """An optimiser from elsewhere is a user's matter, told in one line."""
 
