@@ -13,9 +13,9 @@ from mpitrain.core.arrays import Array
 from mpitrain.core.measures import sum_of_squares
 from mpitrain.kernels.program import Operation, Program
 
-# An update works on three to six blocks at once, which a second-level cache of 1 MiB holds; with
-# smaller blocks the calls themselves begin to count.
-BLOCK_BYTES = 1 << 17
+# An update works on three to six blocks at once, about what a second-level cache holds. Measured:
+# with half of it the calls themselves begin to count, with more there is nothing to win.
+BLOCK_BYTES = 1 << 18
 
 UFUNCS: dict[str, Callable[..., Any]] = {
     "*": np.multiply,
@@ -49,12 +49,13 @@ class BlockKernel:
             self._steps[ones] = self._resolve(program.without_ones(ones))
         steps, measured = self._steps[ones]
         whole = [vectors[name] for name in program.vectors]
+        inner = [*self._scratch, *self._scalars]
         total = 0.0
         for start in range(0, len(whole[0]), self._block):
             places = [vector[start : start + self._block] for vector in whole]
-            num = len(places[0])
-            places += [block[:num] for block in self._scratch]
-            places += self._scalars
+            if len(places[0]) < self._block:  # the last
+                inner[: len(self._scratch)] = [part[: len(places[0])] for part in self._scratch]
+            places += inner
             for ufunc, arguments in steps:
                 ufunc(*arguments(places))
             if squared is not None:
