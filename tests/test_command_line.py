@@ -159,7 +159,8 @@ def test_unknown_measurement_lists_the_known(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "mpitrain", "bench", "widow"]
     ended = run(command, cwd=tmp_path, timeout=60, environ={**os.environ, "PYTHONPATH": str(ROOT)})
     assert ended.returncode == 2
-    assert "unknown measurement 'widow'; choose from: checkpoint, log, stop, window" in ended.stderr
+    names = "checkpoint, kernels, log, stop, window"
+    assert f"unknown measurement 'widow'; choose from: {names}" in ended.stderr
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ LAYERS = [
     {"launch_hosts", "launch_orphans", "watch"},
     {"config"},
     {"models", "optim", "consistency", "comm", "storage"},
-    {"data", "analysis", "result"},
+    {"data", "analysis", "result", "kernels"},
     {"modes", "launch_aftermath", "factories"},
     {"launch_job", "build"},
     {"running"},
@@ -39,7 +39,7 @@ DOORS = {
     "tqdm": {"running"},
     "tensorboardX": {"running"},
 }
-NO_MPI = {"analysis", "storage", "core", "models", "optim", "data", "consistency"}
+NO_MPI = {"analysis", "storage", "core", "models", "optim", "data", "consistency", "kernels"}
 
 
 def modules() -> list[Path]:

@@ -46,6 +46,14 @@ def _checkpoint() -> int:
     return 0
 
 
+def _kernels() -> int:
+    from mpitrain.bench.kernels import measure
+
+    for row in measure():
+        _show(row)
+    return 0
+
+
 def _stop() -> int:
     from mpitrain.bench.stop import measure
 
@@ -75,4 +83,10 @@ def _show(row: dict[str, Any]) -> None:
     sys.stdout.flush()
 
 
-BENCHES = {"checkpoint": _checkpoint, "log": _log, "stop": _stop, "window": _window}
+BENCHES = {
+    "checkpoint": _checkpoint,
+    "kernels": _kernels,
+    "log": _log,
+    "stop": _stop,
+    "window": _window,
+}

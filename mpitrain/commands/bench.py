@@ -15,7 +15,9 @@ def add(commands: Commands[Parser]) -> None:
         description="Measure; one JSON line per row. Under launch: launch -n 2 bench window.",
     )
     command.add_argument(
-        "name", metavar="NAME", help="checkpoint, log (one process), stop, window (any ranks)"
+        "name",
+        metavar="NAME",
+        help="checkpoint, kernels, log (one process), stop, window (any ranks)",
     )
     command.set_defaults(run=_bench)
 

@@ -13,18 +13,22 @@ from mpitrain.core.arrays import Array, module_of
 _BLOCK = 4096
 
 
-def sum_of_squares(x: Array) -> float:
+def sum_of_squares(x: Array, start: float = 0.0) -> float:
     """Return the sum of the squared elements.
 
     Blocks of fixed length are summed in the dtype of ``x``, their sums in float64, in order.
 
     Args:
         x: (n,), contiguous, host or device, unchanged.
+        start: what they are added to, for example the sum of what comes before ``x``.
     """
     xp = module_of(x)
     block = _BLOCK if xp is np else max(len(x), 1)  # a device would wait for every block
-    parts = (x[start : start + block] for start in range(0, len(x), block))
-    return sum((float(xp.dot(part, part)) for part in parts), 0.0)
+    total = start
+    for begin in range(0, len(x), block):  # Python's sum() rounds as its version pleases
+        part = x[begin : begin + block]
+        total += float(xp.dot(part, part))
+    return total
 
 
 def is_finite(norm: float, x: Array) -> bool:

@@ -28,6 +28,16 @@ def test_sum_of_squares_does_not_depend_on_the_place_in_memory() -> None:
     assert len(results) == 1
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_sum_of_squares_goes_on_from_what_came_before(dtype: str) -> None:
+    """Part by part, at multiples of the block, gives the bits of the whole, on any Python."""
+    x = np.random.default_rng(2).standard_normal(1_000_001).astype(dtype)
+    total = 0.0
+    for start in range(0, len(x), 5 * 4096):
+        total = sum_of_squares(x[start : start + 5 * 4096], total)
+    assert total == sum_of_squares(x)
+
+
 def test_clip_factor_brings_the_norm_to_the_limit() -> None:
     """A long gradient is shortened to the limit, a short one left alone."""
     assert clip_factor(8.0, 2.0) == 0.25
