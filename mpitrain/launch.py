@@ -23,7 +23,7 @@ from mpitrain.launch_job import Job
 from mpitrain.launch_note import LaunchNote
 from mpitrain.mpiexec import TITLES, find_mpiexec
 
-PACKAGE_COMMANDS = ("bench", "resume", "train")
+PACKAGE_COMMANDS = ("bench", "doctor", "resume", "train")
 STOPPABLE_COMMANDS = ("resume", "train")  # stop with a checkpoint when they are asked to
 
 
@@ -87,7 +87,7 @@ def program_of(words: Sequence[str]) -> list[str]:
     got = f"got '{first}'" if first else "got nothing"
     msg = (
         "launch needs train [RUN.toml] [key=value ...], resume RUNDIR [key=value ...], "
-        f"bench NAME or a script.py, {got}"
+        f"bench NAME, doctor or a script.py, {got}"
     )
     raise UserError(msg)
 

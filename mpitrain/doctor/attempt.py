@@ -1,0 +1,120 @@
+"""Running the examination in a process of its own, which may hang or die without harm.
+
+What starts MPI or makes windows can be killed by the library (an abort in MPI_Init, a bus error in
+memory that is not there) or wait for ever. This process loads no MPI: it passes on what the
+examination tells, and says so when it goes silent.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from typing import IO
+
+from mpitrain.doctor.finding import WRONG, Finding, wrong
+from mpitrain.doctor.report import Stage, parsed
+
+STAGE_LIMIT_S = 120.0
+_LOOK_S = 0.05  # Open MPI's launcher kills a quarter of a second after SIGTERM
+_READ_BYTES = 1 << 16
+_FIRST = Stage("doctor", "looking at this process", "see the lines on standard error")
+
+
+class Attempt:
+    """One examination, seen from outside.
+
+    Attributes:
+        state: the worst over all ranks; "wrong" until the examination has said its last word.
+    """
+
+    def __init__(
+        self,
+        words: Sequence[str],
+        environ: Mapping[str, str],
+        noise: IO[bytes],
+        *,
+        limit_s: float = STAGE_LIMIT_S,
+    ) -> None:
+        """Prepare to examine, and to hear of SIGTERM and SIGINT.
+
+        Args:
+            words: program and arguments of the examination; the descriptor to report to is added.
+            environ: of the examination.
+            noise: takes what MPI libraries write on their own.
+            limit_s: seconds that may pass without a word.
+        """
+        self.state = WRONG
+        self._words, self._environ, self._noise = list(words), dict(environ), noise
+        self._limit_s = limit_s
+        self._stage = _FIRST
+        self._has_ended = False
+        self._signal: int | None = None
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda received, _: setattr(self, "_signal", received))
+
+    def findings(self) -> Iterator[Finding]:
+        """Run the examination; yield its findings, and one more if it hangs or dies."""
+        reader, writer = os.pipe()
+        os.set_inheritable(writer, True)
+        with subprocess.Popen(
+            [sys.executable, *self._words, str(writer)],
+            env=self._environ,
+            stdin=subprocess.DEVNULL,
+            stdout=self._noise,
+            stderr=self._noise,
+            close_fds=False,  # some launchers talk to their ranks through descriptors
+        ) as process:
+            os.close(writer)
+            try:
+                yield from self._heard(reader, process)
+                reason = self._reason(process)
+            finally:
+                process.kill()
+                os.close(reader)
+        if reason:
+            self.state = WRONG
+            stage = self._stage
+            yield wrong(stage.name, f"{reason} while {stage.doing}", stage.remedy)
+
+    def _heard(self, reader: int, process: subprocess.Popen[bytes]) -> Iterator[Finding]:
+        """Yield what is told, until there is no more or the limit has passed."""
+        rest, until = b"", time.monotonic() + self._limit_s
+        while self._signal is None and time.monotonic() < until:
+            is_over = process.poll() is not None  # before the look: what it wrote is there now
+            if not select.select([reader], [], [], 0 if is_over else _LOOK_S)[0]:
+                if is_over:
+                    return
+                continue
+            data = os.read(reader, _READ_BYTES)
+            if not data:
+                return
+            *lines, rest = (rest + data).split(b"\n")
+            until = time.monotonic() + self._limit_s
+            yield from filter(None, map(self._take, lines))
+
+    def _take(self, line: bytes) -> Finding | None:
+        message = parsed(line.decode())
+        if isinstance(message, Finding):
+            return message
+        if isinstance(message, Stage):
+            self._stage = message
+        else:
+            self.state, self._has_ended = message.state, True
+        return None
+
+    def _reason(self, process: subprocess.Popen[bytes]) -> str:
+        """Return how the examination broke off, "" when it did not."""
+        if self._signal is not None:
+            return f"was ended by {signal.Signals(self._signal).name}"
+        try:
+            code = process.wait(self._limit_s if self._has_ended else 1.0)
+        except subprocess.TimeoutExpired:
+            return f"gave no sign for {self._limit_s:g} s"
+        if code < 0:
+            return f"died of {signal.Signals(-code).name}"
+        return "" if code == 0 and self._has_ended else f"ended with exit code {code}"
