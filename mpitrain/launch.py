@@ -75,6 +75,8 @@ def program_of(words: Sequence[str]) -> list[str]:
     if first in PACKAGE_COMMANDS:
         if first == "train":
             load(*train_words(others))
+        if first == "doctor":
+            load(*train_words([word for word in others if not word.startswith("-")]))
         if first == "resume":
             check_resume(others)
         return [sys.executable, "-m", "mpitrain", first, *others]

@@ -30,6 +30,7 @@ class Attempt:
 
     Attributes:
         state: the worst over all ranks; "wrong" until the examination has said its last word.
+        broken_off: how the examination hung or died; None when it did not.
     """
 
     def __init__(
@@ -49,6 +50,7 @@ class Attempt:
             limit_s: seconds that may pass without a word.
         """
         self.state = WRONG
+        self.broken_off: Finding | None = None
         self._words, self._environ, self._noise = list(words), dict(environ), noise
         self._limit_s = limit_s
         self._stage = _FIRST
@@ -79,7 +81,8 @@ class Attempt:
         if reason:
             self.state = WRONG
             stage = self._stage
-            yield wrong(stage.name, f"{reason} while {stage.doing}", stage.remedy)
+            self.broken_off = wrong(stage.name, f"{reason} while {stage.doing}", stage.remedy)
+            yield self.broken_off
 
     def _heard(self, reader: int, process: subprocess.Popen[bytes]) -> Iterator[Finding]:
         """Yield what is told, until there is no more or the limit has passed."""
@@ -109,8 +112,8 @@ class Attempt:
 
     def _reason(self, process: subprocess.Popen[bytes]) -> str:
         """Return how the examination broke off, "" when it did not."""
-        if self._signal is not None:
-            return f"was ended by {signal.Signals(self._signal).name}"
+        if self._signal is not None:  # after the end it means that another rank has gone already
+            return "" if self._has_ended else f"was ended by {signal.Signals(self._signal).name}"
         try:
             code = process.wait(self._limit_s if self._has_ended else 1.0)
         except subprocess.TimeoutExpired:

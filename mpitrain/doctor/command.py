@@ -17,11 +17,11 @@ from mpitrain.doctor.attempt import Attempt
 from mpitrain.doctor.finding import WRONG, Finding, as_json, summary
 from mpitrain.launch_environment import is_first_rank, rank_defaults
 
-_NOISE_BYTES = 8192
+_NOISE_BYTES = 4096
 
 
 def doctor_command(run_file: str | None, overrides: Sequence[str], *, as_json_line: bool) -> int:
-    """Examine this rank, and with MPI all ranks; return 1 when something is wrong, else 0.
+    """Examine all ranks; return 1 when something is wrong, else 0.
 
     The first rank prints a line per finding as it comes, or one JSON object at the end.
 
@@ -39,23 +39,38 @@ def doctor_command(run_file: str | None, overrides: Sequence[str], *, as_json_li
     if run_file is not None or overrides:
         load(run_file, overrides)
         words += [f"run_file={run_file or ''}", *overrides]
-    speaks = is_first_rank(os.environ)
     environ = dict(os.environ)
     rank_defaults(environ)
-    found: list[Finding] = []
     with tempfile.TemporaryFile() as noise:
         attempt = Attempt(words, environ, noise)
-        for finding in attempt.findings():
-            found.append(finding)
-            if speaks and not as_json_line:
-                _write(finding.line())
-            elif not speaks:
-                tell(f"mpitrain: doctor: {socket.gethostname()}: {finding.line()}\n")
-        if attempt.state == WRONG:
+        if is_first_rank(os.environ):
+            _print(attempt, as_json_line=as_json_line)
+            code = FAILED if attempt.state == WRONG else 0
+        else:  # the first rank tells it all, and its exit code speaks for all
+            code = _watch(attempt)
+        if code:
             tell(_tail(noise))
-    if speaks:
-        _write(json.dumps(as_json(found)) if as_json_line else summary(found))
-    return FAILED if attempt.state == WRONG else 0
+    return code
+
+
+def _print(attempt: Attempt, *, as_json_line: bool) -> None:
+    found: list[Finding] = []
+    for finding in attempt.findings():
+        found.append(finding)
+        if not as_json_line:
+            _write(finding.line())
+    _write(json.dumps(as_json(found)) if as_json_line else summary(found))
+
+
+def _watch(attempt: Attempt) -> int:
+    """Run a further rank's examination; say when it breaks off."""
+    for _ in attempt.findings():
+        pass
+    if attempt.broken_off is None:
+        return 0
+    finding = attempt.broken_off
+    tell(f"mpitrain: doctor on {socket.gethostname()}: {finding.value} -> {finding.remedy}\n")
+    return FAILED
 
 
 def _write(line: str) -> None:
@@ -67,4 +82,4 @@ def _tail(noise: IO[bytes]) -> str:
     """Return the end of what MPI libraries wrote."""
     size = noise.seek(0, os.SEEK_END)
     noise.seek(max(0, size - _NOISE_BYTES))
-    return noise.read().decode(errors="replace")
+    return noise.read().decode(errors="replace").replace("\0", "")

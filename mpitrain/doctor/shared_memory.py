@@ -14,8 +14,10 @@ from mpitrain.doctor.wording import size_text
 from mpitrain.mpiexec import OPENMPI
 
 FOLDER = "/dev/shm"
+_NAME = "shared memory"
 SMALL_BYTES = 64 << 20  # what container engines give when they are not asked
-MARGIN_BYTES = 2 << 20  # per rank: what MPI keeps beside the window
+START_BYTES = 8 << 20  # with less MPI libraries die while they start
+MARGIN_BYTES = 64 << 10  # per rank: what MPI keeps beside the window, ten times what was measured
 _BACKING = "OMPI_MCA_osc_sm_backing_directory"
 
 
@@ -34,13 +36,16 @@ class MemoryFacts:
     free_bytes: int
 
 
-def backing_folder(environ: Mapping[str, str]) -> str:
-    """Return where the MPI library keeps shared memory; Open MPI can be told."""
-    return environ.get(_BACKING) or FOLDER
+def backing_folder(kind: str | None, environ: Mapping[str, str]) -> str:
+    """Return where an MPI library keeps windows between ranks of a host; Open MPI can be told."""
+    return (environ.get(_BACKING) if kind == OPENMPI else "") or FOLDER
 
 
 def judge_memory(
-    hosts: Mapping[str, MemoryFacts | None], needed: Mapping[str, int], kind: str | None
+    hosts: Mapping[str, MemoryFacts | None],
+    needed: Mapping[str, int],
+    kind: str | None,
+    num_ranks: int,
 ) -> list[Finding]:
     """Judge the shared memory of every host; findings of the first and of those that are short.
 
@@ -48,10 +53,21 @@ def judge_memory(
         hosts: what each has; None where nothing can be found out.
         needed: window bytes of the run on each host, all its ranks; empty without a run file.
         kind: which MPI is loaded.
+        num_ranks: of MPI; a lone rank has its window elsewhere, so that nothing is wrong yet.
     """
-    found = [_judge(host, facts, needed.get(host), kind) for host, facts in hosts.items()]
+    found = [
+        _judge(host, facts, needed.get(host), kind, num_ranks) for host, facts in hosts.items()
+    ]
     bad = [finding for finding in found if finding.remedy]
     return bad or found[:1]
+
+
+def judge_start(host: str, facts: MemoryFacts | None) -> list[Finding]:
+    """Judge whether MPI can be started without harm; no finding when it can."""
+    if facts is None or fits(facts, START_BYTES):
+        return []
+    value = f"{_room(host, facts)}, too little to try MPI ({size_text(START_BYTES)})"
+    return [wrong(_NAME, value, _mount(facts.folder, START_BYTES))]
 
 
 def fits(facts: MemoryFacts | None, num_bytes: int) -> bool:
@@ -59,38 +75,42 @@ def fits(facts: MemoryFacts | None, num_bytes: int) -> bool:
     return facts is None or num_bytes <= facts.free_bytes
 
 
-def _judge(host: str, facts: MemoryFacts | None, needed: int | None, kind: str | None) -> Finding:
-    name = "shared memory"
+def _judge(
+    host: str, facts: MemoryFacts | None, needed: int | None, kind: str | None, num_ranks: int
+) -> Finding:
     if facts is None:
         remedy = f"mount a tmpfs on {FOLDER}: windows between ranks of a host live there"
-        return wrong(name, f"{FOLDER} of {host} cannot be read", remedy)
-    free = f"{size_text(facts.free_bytes)} of {size_text(facts.size_bytes)} free"
-    value = f"{facts.folder} of {host}: {free}"
-    remedy = _remedy(facts.folder, needed, kind)
+        return wrong(_NAME, f"{FOLDER} of {host} cannot be read", remedy)
+    value = _room(host, facts)
     if needed is None:
-        if facts.free_bytes <= SMALL_BYTES:
-            most = max(0, facts.free_bytes - MARGIN_BYTES) // 4
-            return warning(name, f"{value}, for about {most:,} float32 parameters", remedy)
-        return ok(name, value)
+        if facts.free_bytes > SMALL_BYTES:
+            return ok(_NAME, value)
+        most = max(0, facts.free_bytes - MARGIN_BYTES) // 4
+        remedy = _mount(facts.folder, SMALL_BYTES)
+        return warning(_NAME, f"{value}, for about {most:,} float32 parameters", remedy)
     if not needed:
-        return ok(name, f"{value}; the run needs no window (bsp)")
+        return ok(_NAME, f"{value}; the run needs no window (bsp)")
     value = f"{value}, the run's window needs {size_text(needed)}"
-    if not fits(facts, needed):
-        return wrong(name, value, remedy)
-    return ok(name, value)
-
-
-def _remedy(folder: str, needed: int | None, kind: str | None) -> str:
-    ask = size_text(needed) if needed else "1 GiB"
-    words = [
-        f"mount it larger (root: mount -o remount,size=50% {folder}; "
-        f"docker: --shm-size, more than {ask})"
-    ]
+    if fits(facts, needed):
+        return ok(_NAME, value)
+    remedies = [_mount(facts.folder, needed)]
     if kind == OPENMPI:
-        words.append(f"set {_BACKING}=/tmp and OMPI_MCA_osc_rdma_backing_directory=/tmp")
-    if needed:
-        words.append("use mode.kind=bsp, which needs no window")
-    return ", or ".join(words)
+        remedies.append(f"set {_BACKING}=/tmp")
+    remedies.append("use mode.kind=bsp, which needs no window")
+    bad = wrong if num_ranks > 1 else warning
+    return bad(_NAME, value, ", or ".join(remedies))
+
+
+def _room(host: str, facts: MemoryFacts) -> str:
+    free, size = size_text(facts.free_bytes), size_text(facts.size_bytes)
+    return f"{facts.folder} of {host}: {free} of {size} free"
+
+
+def _mount(folder: str, needed: int) -> str:
+    return (
+        f"mount it larger (root: mount -o remount,size=50% {folder}; "
+        f"docker: --shm-size, more than {size_text(needed)})"
+    )
 
 
 def host_sums(hosts: Sequence[str], per_rank: Sequence[int]) -> dict[str, int]:

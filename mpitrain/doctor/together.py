@@ -20,7 +20,7 @@ from mpitrain.doctor.launchers import LauncherFacts, judge_library
 from mpitrain.doctor.ranks import expected_size, judge_ranks, judge_threads
 from mpitrain.doctor.report import Reporter
 from mpitrain.doctor.run_file import Need, look_at_run
-from mpitrain.doctor.shared_memory import MemoryFacts, fits, host_sums, judge_memory
+from mpitrain.doctor.shared_memory import MemoryFacts, backing_folder, fits, host_sums, judge_memory
 from mpitrain.doctor.software import judge_hosts
 from mpitrain.doctor.windows import judge_windows
 from mpitrain.launch_environment import RANK_DEFAULTS
@@ -96,13 +96,13 @@ class Together:
         found = [facts for facts in world.gather_obj(mine, "hosts were looked at") if facts]
         memory = {facts.host: facts.memory for facts in found}
         sums = host_sums(hosts, needed) if needed else {}
-        self._tell(*judge_memory(memory, sums, self._kind))
+        self._tell(*judge_memory(memory, sums, self._kind, world.size))
         for facts in found[1:]:
             self._tell(*self._judge_other(facts))
         return memory
 
     def _host_facts(self) -> HostFacts:
-        memory = memory_facts(os.environ)
+        memory = memory_facts(backing_folder(self._kind, os.environ))
         if self._world.is_root:
             return HostFacts(host=self._world.host, memory=memory)
         config = self._config or Config()
