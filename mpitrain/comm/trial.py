@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 from mpi4py import MPI
 
-from mpitrain.comm.probe import Findings, WindowProbe
+from mpitrain.comm.findings import Trial
+from mpitrain.comm.probe import WindowProbe
 from mpitrain.comm.window import ParameterWindow
 from mpitrain.comm.window_layout import PROBE_BYTES, WindowLayout
 from mpitrain.comm.world import World
@@ -15,21 +14,6 @@ from mpitrain.core.errors import MpitrainError
 from mpitrain.core.shards import Shards
 
 DTYPE = np.dtype(np.float32)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Trial:
-    """How it went; the same on every rank.
-
-    Attributes:
-        window_error: why no window could be made; empty when it could.
-        exactness_error: what was wrong with reads and writes; empty when nothing was.
-        findings: what the probe measured; None when it did not come to that.
-    """
-
-    window_error: str = ""
-    exactness_error: str = ""
-    findings: Findings | None = None
 
 
 def rank_bytes(size: int) -> int:

@@ -12,8 +12,10 @@ from mpitrain.doctor.files import judge_folder
 from mpitrain.doctor.finding import ok
 from mpitrain.doctor.gpus import judge_gpu
 from mpitrain.doctor.launchers import LauncherFacts, judge_launchers
+from mpitrain.doctor.ranks import judge_slurm
 from mpitrain.doctor.report import Reporter
 from mpitrain.doctor.software import judge_mpi4py, judge_python
+from mpitrain.slurm import Slurm
 from mpitrain.storage.swmr_trial import hdf5_version
 
 
@@ -22,6 +24,7 @@ def look_alone(reporter: Reporter, config: Config, mine: RankFacts) -> LauncherF
     reporter.tell([judge_python(*interpreter()), judge_mpi4py(mine.versions["mpi4py"])])
     launchers = launcher_facts(os.environ)
     reporter.tell(judge_launchers(launchers))
+    reporter.tell(judge_slurm(Slurm.from_environ(os.environ)))
     reporter.tell([ok("hdf5", hdf5_version())])
     folder = folder_facts(log_place(config))
     reporter.tell([judge_folder(folder, mine.cores.host)])

@@ -9,7 +9,8 @@ from mpitrain.doctor.finding import Finding, ok, warning
 from mpitrain.doctor.wording import count_text
 
 _UNBIND = (
-    "start ranks with 'python -m mpitrain launch', mpiexec --bind-to none or srun --cpu-bind=none"
+    "start ranks with 'python -m mpitrain launch', mpiexec --bind-to none or srun --cpu-bind=none, "
+    "without taskset"
 )
 
 
@@ -31,7 +32,7 @@ class CoreFacts:
 
 
 def judge_cores(ranks: Sequence[CoreFacts]) -> Finding:
-    """Judge how the ranks of each host share its cores; one finding, of the worst host.
+    """Judge how the ranks of each host share its cores; one finding, of the first host in trouble.
 
     Args:
         ranks: of all ranks.

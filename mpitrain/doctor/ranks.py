@@ -1,11 +1,13 @@
-"""Judges whether the ranks that were started are one job, and what its threads may do."""
+"""Judges whether the ranks that were started are one job, and what their threads may do."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
 from mpitrain.doctor.finding import Finding, ok, warning, wrong
+from mpitrain.doctor.wording import count_text
 from mpitrain.mpiexec import MPICH, OPENMPI
+from mpitrain.slurm import Slurm
 
 _SIZES = (  # what launchers call the number of processes that they started
     ("mpiexec of Open MPI", "OMPI_COMM_WORLD_SIZE"),
@@ -33,7 +35,7 @@ def judge_ranks(size: int, expected: tuple[str, int] | None, kind: str | None) -
         expected: see ``expected_size``.
         kind: which MPI is loaded.
     """
-    value = "1 rank" if size == 1 else f"{size} ranks"
+    value = count_text(size, "rank")
     if expected is None or expected[1] == size:
         hint = "; launch -n 4 doctor looks at more" if size == 1 else ""
         return ok("ranks", value + hint)
@@ -50,6 +52,14 @@ def judge_ranks(size: int, expected: tuple[str, int] | None, kind: str | None) -
     return warning(
         "ranks", f"{value}, but {who} counts {number}", f"start all {number}, or ask for {size}"
     )
+
+
+def judge_slurm(job: Slurm | None) -> list[Finding]:
+    """Say which Slurm job this is, if any."""
+    if job is None:
+        return []
+    tasks = "tasks unknown" if job.num_tasks is None else count_text(job.num_tasks, "task")
+    return [ok("slurm", f"job {job.job_id}, {tasks}" + (f" on {job.nodes}" if job.nodes else ""))]
 
 
 def judge_threads(level: str) -> Finding:

@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+from mpitrain.comm.findings import Findings, Trial
 from mpitrain.doctor.finding import Finding, ok, warning, wrong
-
-if TYPE_CHECKING:
-    from mpitrain.comm.probe import Findings
-    from mpitrain.comm.trial import Trial
 
 _BSP = "mode.kind=bsp, which needs no window"
 
