@@ -87,8 +87,9 @@ class Attempt:
     def _heard(self, reader: int, process: subprocess.Popen[bytes]) -> Iterator[Finding]:
         """Yield what is told, until there is no more or the limit has passed."""
         rest, until = b"", time.monotonic() + self._limit_s
-        while self._signal is None and time.monotonic() < until:
-            is_over = process.poll() is not None  # before the look: what it wrote is there now
+        while time.monotonic() < until:
+            # asked before the look, so that all it wrote is there
+            is_over = self._signal is not None or process.poll() is not None
             if not select.select([reader], [], [], 0 if is_over else _LOOK_S)[0]:
                 if is_over:
                     return

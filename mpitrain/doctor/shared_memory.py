@@ -85,9 +85,9 @@ def _judge(
     if needed is None:
         if facts.free_bytes > SMALL_BYTES:
             return ok(_NAME, value)
-        most = max(0, facts.free_bytes - MARGIN_BYTES) // 4
+        most = max(0, facts.free_bytes - MARGIN_BYTES) / 4e6
         remedy = _mount(facts.folder, SMALL_BYTES)
-        return warning(_NAME, f"{value}, for about {most:,} float32 parameters", remedy)
+        return warning(_NAME, f"{value}, for about {most:.3g} million float32 parameters", remedy)
     if not needed:
         return ok(_NAME, f"{value}; the run needs no window (bsp)")
     value = f"{value}, the run's window needs {size_text(needed)}"
