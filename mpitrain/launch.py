@@ -76,7 +76,7 @@ def program_of(words: Sequence[str]) -> list[str]:
         if first == "train":
             load(*train_words(others))
         if first == "doctor":
-            load(*train_words([word for word in others if not word.startswith("-")]))
+            check_doctor(others)
         if first == "resume":
             check_resume(others)
         return [sys.executable, "-m", "mpitrain", first, *others]
@@ -112,6 +112,20 @@ def check_resume(words: Sequence[str]) -> None:
     if not places and not any(word in ("-h", "--help") for word in words):
         msg = "resume needs a run directory: resume RUNDIR [key=value ...]"
         raise UserError(msg)
+
+
+def check_doctor(words: Sequence[str]) -> None:
+    """Check ``doctor``'s words before anything is started.
+
+    Raises:
+        UserError: an option or the run that they name is not valid.
+    """
+    options = [word for word in words if word.startswith("-")]
+    unknown = [word for word in options if word not in ("--json", "-h", "--help")]
+    if unknown:
+        msg = f"unrecognized arguments: {' '.join(unknown)}; see mpitrain doctor --help"
+        raise UserError(msg)
+    load(*train_words([word for word in words if word not in options]))
 
 
 def tell_terminal(environ: MutableMapping[str, str]) -> None:
