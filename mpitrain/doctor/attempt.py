@@ -17,12 +17,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import IO
 
 from mpitrain.doctor.finding import WRONG, Finding, wrong
-from mpitrain.doctor.report import Stage, parsed
+from mpitrain.doctor.report import FIRST, Stage, parsed
 
 STAGE_LIMIT_S = 120.0
 _LOOK_S = 0.05  # Open MPI's launcher kills a quarter of a second after SIGTERM
 _READ_BYTES = 1 << 16
-_FIRST = Stage("doctor", "looking at this process", "see the lines on standard error")
 
 
 class Attempt:
@@ -53,7 +52,7 @@ class Attempt:
         self.broken_off: Finding | None = None
         self._words, self._environ, self._noise = list(words), dict(environ), noise
         self._limit_s = limit_s
-        self._stage = _FIRST
+        self._stage = FIRST
         self._has_ended = False
         self._signal: int | None = None
         for number in (signal.SIGTERM, signal.SIGINT):

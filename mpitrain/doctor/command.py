@@ -8,6 +8,7 @@ import socket
 import sys
 import tempfile
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import IO
 
 from mpitrain.config import load
@@ -74,8 +75,9 @@ def _watch(attempt: Attempt) -> int:
 
 
 def _write(line: str) -> None:
-    sys.stdout.write(line + "\n")
-    sys.stdout.flush()
+    with suppress(OSError, ValueError, AttributeError):  # whoever read it has gone
+        sys.stdout.write(line + "\n")
+        sys.stdout.flush()
 
 
 def _tail(noise: IO[bytes]) -> str:

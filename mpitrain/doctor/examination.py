@@ -10,10 +10,12 @@ import ctypes
 import os
 import signal
 import sys
+import traceback
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from mpitrain.config import Config, load
+from mpitrain.core.errors import FAILED, StallError
 from mpitrain.doctor.alone import look_alone
 from mpitrain.doctor.cores import judge_blas, judge_cores
 from mpitrain.doctor.facts import memory_facts, rank_facts
@@ -88,7 +90,16 @@ def main(words: Sequence[str]) -> None:
     if named:
         run_file = named[0].partition("=")[2]
         config = load(run_file or None, named[1:])
-    examine(Reporter(int(descriptor)), config)
+    reporter = Reporter(int(descriptor))
+    try:
+        examine(reporter, config)
+    except StallError as error:  # names the rank that did not come
+        reporter.fail(str(error))
+        os._exit(0)  # MPI's own end would wait for it too
+    except BaseException:
+        traceback.print_exc()
+        sys.stderr.flush()
+        os._exit(FAILED)
 
 
 if __name__ == "__main__":

@@ -89,7 +89,7 @@ def folder_facts(path: Path) -> FolderFacts:
     return FolderFacts(
         path=str(folder),
         file_system=file_system(folder, mounts),
-        error=try_single_writer(folder),
+        trial=try_single_writer(folder),
     )
 
 

@@ -6,14 +6,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mpitrain.doctor.finding import Finding, ok, warning, wrong
+from mpitrain.storage.swmr_trial import SingleWriter
 
-# no network file system, or one that keeps the order of writes between hosts, as HDF5 needs it
-_ORDERED = ("gpfs", "lustre")
+NAME = "log directory"
+LOCAL = "log.directory=FOLDER on a disk of the node itself (/tmp, /scratch) keeps logs there"
+# not gpfs and lustre: they keep the order of writes between hosts, which is what HDF5 needs
 _NETWORK = (
     *("9p", "afs", "beegfs", "ceph", "cifs", "fuse.ceph", "fuse.glusterfs", "fuse.sshfs", "ncpfs"),
     *("nfs", "nfs4", "orangefs", "panfs", "pvfs2", "smb3", "smbfs", "virtiofs", "wekafs"),
 )
-_LOCAL = "log.directory=FOLDER on a disk of the node itself (/tmp, /scratch) keeps logs there"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,12 +24,12 @@ class FolderFacts:
     Attributes:
         path: the folder, or the one in which it will be made.
         file_system: its type, for example "ext4" or "nfs4"; empty when unknown.
-        error: why HDF5's single-writer mode failed there; empty when it worked.
+        trial: of HDF5's single-writer mode there.
     """
 
     path: str
     file_system: str
-    error: str
+    trial: SingleWriter
 
 
 def existing_folder(path: Path) -> Path:
@@ -55,15 +56,21 @@ def file_system(path: Path, mounts: str) -> str:
     return kind
 
 
-def judge_folder(facts: FolderFacts, host: str) -> Finding:
-    """Judge a folder for logs, as seen from ``host``."""
-    name = "log directory"
+def judge_files(facts: FolderFacts, host: str) -> list[Finding]:
+    """Judge HDF5 and a folder for logs, as seen from ``host``."""
+    hdf5, error = facts.trial.hdf5, facts.trial.error
+    if not hdf5:
+        remedy = "pip install --force-reinstall h5py"
+        return [wrong("hdf5", f"cannot be loaded on {host}: {error}", remedy)]
+    return [ok("hdf5", hdf5), _judge_folder(facts, host)]
+
+
+def _judge_folder(facts: FolderFacts, host: str) -> Finding:
     value = f"{facts.path} of {host} ({facts.file_system or 'unknown file system'})"
-    if facts.error:
-        remedy = f"choose a run.directory that can be written, or {_LOCAL}"
-        return wrong(name, f"{value}: HDF5's single-writer mode fails: {facts.error}", remedy)
+    if facts.trial.error:
+        value += f": HDF5's single-writer mode fails: {facts.trial.error}"
+        return wrong(NAME, value, f"choose a run.directory that can be written, or {LOCAL}")
     if facts.file_system in _NETWORK:
-        return warning(
-            name, f"{value}: HDF5 does not promise its single-writer mode on network files", _LOCAL
-        )
-    return ok(name, f"{value}: HDF5's single-writer mode works")
+        value += ": HDF5 does not promise its single-writer mode on network files"
+        return warning(NAME, value, LOCAL)
+    return ok(NAME, f"{value}: HDF5's single-writer mode works")

@@ -11,7 +11,7 @@ import json
 import os
 from collections.abc import Iterable
 
-from mpitrain.doctor.finding import Finding, worst
+from mpitrain.doctor.finding import WRONG, Finding, worst, wrong
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,6 +36,7 @@ class End:
     state: str
 
 
+FIRST = Stage("doctor", "looking at this process", "see the lines on standard error")
 Message = Stage | Finding | End
 _KINDS: dict[str, type[Message]] = {kind.__name__: kind for kind in (Stage, Finding, End)}
 
@@ -50,10 +51,18 @@ class Reporter:
     def __init__(self, descriptor: int) -> None:
         self.findings: list[Finding] = []
         self._descriptor = descriptor
+        self._stage = FIRST
 
     def stage(self, name: str, doing: str, remedy: str) -> None:
         """Announce what comes next."""
-        self._send(Stage(name, doing, remedy))
+        self._stage = Stage(name, doing, remedy)
+        self._send(self._stage)
+
+    def fail(self, reason: str) -> None:
+        """Say that the stage went wrong, and that it is the end."""
+        stage = self._stage
+        self.tell([wrong(stage.name, f"{reason}, while {stage.doing}", stage.remedy)])
+        self.end(WRONG)
 
     def tell(self, findings: Iterable[Finding]) -> None:
         """Send findings."""

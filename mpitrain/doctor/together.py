@@ -13,13 +13,13 @@ from mpitrain.core.gpu import GpuFacts, gpu_facts
 from mpitrain.doctor.alone import log_place, needs_gpu
 from mpitrain.doctor.cores import judge_blas, judge_cores
 from mpitrain.doctor.facts import RankFacts, folder_facts, memory_facts
-from mpitrain.doctor.files import FolderFacts, judge_folder
+from mpitrain.doctor.files import FolderFacts, judge_files
 from mpitrain.doctor.finding import Finding, wrong
 from mpitrain.doctor.gpus import judge_gpu
 from mpitrain.doctor.launchers import LauncherFacts, judge_library
 from mpitrain.doctor.ranks import expected_size, judge_ranks, judge_threads
 from mpitrain.doctor.report import Reporter
-from mpitrain.doctor.run_file import Need, look_at_run
+from mpitrain.doctor.run_file import look_at_run
 from mpitrain.doctor.shared_memory import MemoryFacts, backing_folder, fits, host_sums, judge_memory
 from mpitrain.doctor.software import judge_hosts
 from mpitrain.doctor.windows import judge_windows
@@ -78,15 +78,15 @@ class Together:
 
     def _window_bytes(self) -> tuple[int, ...]:
         """Return the bytes of each rank in the run's window, empty where there is no run."""
-        config, need = self._config, None
+        config = self._config
         if config is None:
             return ()
         self._reporter.stage("run file", "reading the data and building the model", _RUN_FILE)
+        needed: tuple[int, ...] = ()
         if self._world.is_root:
-            need = look_at_run(config, self._world.size)
-            self._tell(need.finding)
-        everyones: list[Need | None] = self._world.gather_obj(need, "rank 0 has read the data")
-        return everyones[0].window_bytes if everyones[0] is not None else ()
+            finding, needed = look_at_run(config, self._world.size)
+            self._tell(finding)
+        return self._world.gather_obj(needed, "rank 0 has read the data")[0]
 
     def _look_at_hosts(self, needed: Sequence[int]) -> Mapping[str, MemoryFacts | None]:
         world, hosts = self._world, self._world.hosts
@@ -115,9 +115,9 @@ class Together:
 
     def _judge_other(self, facts: HostFacts) -> list[Finding]:
         """Return what is not fine on another host than rank 0's."""
-        findings = []
+        findings: list[Finding] = []
         if facts.folder is not None:
-            findings.append(judge_folder(facts.folder, facts.host))
+            findings += judge_files(facts.folder, facts.host)
         if facts.gpu is not None:
             is_needed = needs_gpu(self._config or Config())
             findings.append(judge_gpu(facts.gpu, is_needed=is_needed, host=facts.host))

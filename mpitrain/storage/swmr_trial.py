@@ -1,7 +1,7 @@
-"""Trying HDF5's single-writer mode for real: a staleness log that is read while it is written.
+"""Trying HDF5's single-writer mode for real, in processes of its own.
 
-Writer and reader are processes of their own, so that a file system that hangs or kills them harms
-nobody else. Run as a program, this module is the reader and starts the writer.
+A file system that hangs or kills them harms nobody else, and neither does an HDF5 that cannot be
+loaded: this module does without it.
 """
 
 from __future__ import annotations
@@ -9,29 +9,31 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 
-import h5py
-import numpy as np
-
-from mpitrain.core.errors import LogError
-from mpitrain.storage.opening import opened
-from mpitrain.storage.staleness_log import LogWriter
-
 LIMIT_S = 30.0
-_NUM_EVENTS = 3
-_WRITER, _READY = "--writer", "ready\n"
 
 
-def try_single_writer(folder: Path) -> str:
-    """Write and read a log in ``folder``; return what went wrong, "" when nothing did.
+@dataclass(frozen=True, kw_only=True)
+class SingleWriter:
+    """How a trial went.
 
-    What is written is removed again.
+    Attributes:
+        hdf5: versions of HDF5 and h5py; empty when they cannot be loaded.
+        error: what went wrong, in one line; empty when nothing did.
+    """
+
+    hdf5: str = ""
+    error: str = ""
+
+
+def try_single_writer(folder: Path) -> SingleWriter:
+    """Read a log in ``folder`` while it is written; what is written is removed again.
 
     Collective: no.
     """
-    command = [sys.executable, "-m", "mpitrain.storage.swmr_trial", str(folder)]
+    command = [sys.executable, "-m", "mpitrain.storage.swmr_reader", str(folder)]
     try:
         ended = subprocess.run(
             command,
@@ -42,70 +44,16 @@ def try_single_writer(folder: Path) -> str:
             timeout=LIMIT_S,
             check=False,
         )
-        answer = json.loads(ended.stdout)
-    except subprocess.TimeoutExpired:
-        return f"no answer within {LIMIT_S:g} s"
-    except OSError as error:
-        return str(error)
+    except subprocess.TimeoutExpired as late:
+        told = late.stdout.decode() if isinstance(late.stdout, bytes) else late.stdout
+        return SingleWriter(hdf5=_first_line(told), error=f"no answer within {LIMIT_S:g} s")
+    hdf5, _, answer = ended.stdout.partition("\n")
+    try:
+        return SingleWriter(hdf5=hdf5, error=json.loads(answer))
     except ValueError:
         last = ended.stderr.strip().splitlines()[-1:] or [f"exit code {ended.returncode}"]
-        return last[0]
-    return str(answer["error"])
+        return SingleWriter(hdf5=hdf5, error=last[0])
 
 
-def hdf5_version() -> str:
-    """Return the versions of HDF5 and of h5py. Collective: no."""
-    return f"{h5py.version.hdf5_version} (h5py {h5py.version.version})"
-
-
-def _look_at(folder: Path) -> str:
-    """Write and read in a folder of its own; return what went wrong."""
-    try:
-        with tempfile.TemporaryDirectory(prefix=".mpitrain-doctor-", dir=folder) as name:
-            return _read_while_written(Path(name) / "log.h5")
-    except OSError as error:
-        return f"{error.strerror or error} ({folder})"
-
-
-def _read_while_written(path: Path) -> str:
-    command = [sys.executable, "-m", "mpitrain.storage.swmr_trial", _WRITER, str(path)]
-    with subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    ) as writer:
-        assert writer.stdin is not None
-        assert writer.stdout is not None
-        assert writer.stderr is not None
-        if writer.stdout.readline() != _READY:
-            words = writer.stderr.read().strip().splitlines()[-1:]
-            return f"cannot be written: {words[0] if words else 'the writer died'}"
-        try:
-            with opened(path) as file:
-                found = int(file["events/num_rows"][()])
-        except LogError as error:
-            return str(error).partition(": ")[2]
-        finally:
-            writer.stdin.close()  # the writer closes the file and ends
-    return "" if found == _NUM_EVENTS else f"a reader sees {found} of {_NUM_EVENTS} rows"
-
-
-def _write(path: Path) -> None:
-    """Write events, say so, and keep the file open until the reader has had its look."""
-    shards = np.array([[0, 1, 0]], np.int64)
-    with LogWriter(path, attributes={}, shards=shards, per_shard=False, flush_every_s=1) as log:
-        for number in range(_NUM_EVENTS):
-            log.event(0.0, "trial", {"number": number})
-        log.flush()
-        sys.stdout.write(_READY)
-        sys.stdout.flush()
-        sys.stdin.read()
-
-
-def _main(words: list[str]) -> None:
-    if words[0] == _WRITER:
-        _write(Path(words[1]))
-    else:
-        sys.stdout.write(json.dumps({"error": _look_at(Path(words[0]))}))
-
-
-if __name__ == "__main__":
-    _main(sys.argv[1:])
+def _first_line(text: str | None) -> str:
+    return (text or "").partition("\n")[0]

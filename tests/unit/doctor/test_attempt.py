@@ -67,6 +67,13 @@ def test_attempt_says_what_killed_the_examination(code: str, how: str) -> None:
     assert attempt.state == "wrong"
 
 
+def test_attempt_passes_on_that_a_rank_did_not_come() -> None:
+    """The examination knows by itself whom it waited for."""
+    attempt, found, _ = run("reporter.fail('rank 0 waits for rank 2'); os._exit(0)")
+    assert found[-1].value == "rank 0 waits for rank 2, while making a window"
+    assert (attempt.state, attempt.broken_off) == ("wrong", None)
+
+
 def test_attempt_gives_up_when_nothing_is_heard() -> None:
     """A library that waits for ever costs the limit; its process is ended."""
     attempt, found, _ = run("time.sleep(1000)", limit_s=1.0)

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from mpitrain.doctor.files import FolderFacts, existing_folder, file_system, judge_folder
+from mpitrain.doctor.files import FolderFacts, existing_folder, file_system, judge_files
+from mpitrain.storage.swmr_trial import SingleWriter
 
 MOUNTS = """\
 /dev/sda1 / ext4 rw 0 0
@@ -40,7 +41,9 @@ def test_file_system_is_unknown_without_mounts() -> None:
 
 def judged(kind: str, error: str = "") -> tuple[str, str, str]:
     """Return state, value and remedy."""
-    finding = judge_folder(FolderFacts(path="/runs", file_system=kind, error=error), "a")
+    trial = SingleWriter(hdf5="2.0", error=error)
+    hdf5, finding = judge_files(FolderFacts(path="/runs", file_system=kind, trial=trial), "a")
+    assert (hdf5.state, hdf5.value) == ("ok", "2.0")
     return finding.state, finding.value, finding.remedy
 
 
@@ -68,3 +71,11 @@ def test_folder_that_is_to_be_made_is_tried_where_it_will_be(tmp_path: Path) -> 
     """The nearest one that is there."""
     assert existing_folder(tmp_path / "a" / "b") == tmp_path
     assert existing_folder(tmp_path) == tmp_path
+
+
+def test_hdf5_that_cannot_be_loaded_is_wrong() -> None:
+    """Nothing is said of the folder then."""
+    trial = SingleWriter(error="ImportError: no")
+    (hdf5,) = judge_files(FolderFacts(path="/runs", file_system="ext4", trial=trial), "a")
+    assert (hdf5.state, "ImportError: no" in hdf5.value) == ("wrong", True)
+    assert "pip install" in hdf5.remedy
