@@ -83,6 +83,12 @@ class Attempt:
             self.broken_off = wrong(stage.name, f"{reason} while {stage.doing}", stage.remedy)
             yield self.broken_off
 
+    def wait_for_signal(self, limit_s: float) -> None:
+        """Return when SIGTERM or SIGINT has come, or after ``limit_s`` seconds."""
+        until = time.monotonic() + limit_s
+        while self._signal is None and time.monotonic() < until:
+            time.sleep(_LOOK_S)
+
     def _heard(self, reader: int, process: subprocess.Popen[bytes]) -> Iterator[Finding]:
         """Yield what is told, until there is no more or the limit has passed."""
         rest, until = b"", time.monotonic() + self._limit_s
@@ -112,8 +118,11 @@ class Attempt:
 
     def _reason(self, process: subprocess.Popen[bytes]) -> str:
         """Return how the examination broke off, "" when it did not."""
-        if self._signal is not None:  # after the end it means that another rank has gone already
-            return "" if self._has_ended else f"was ended by {signal.Signals(self._signal).name}"
+        if self._signal is not None:
+            if self._has_ended:  # another rank has gone already
+                return ""
+            name = signal.Signals(self._signal).name
+            return f"was ended by {name} (launchers do so when another rank has failed)"
         try:
             code = process.wait(self._limit_s if self._has_ended else 1.0)
         except subprocess.TimeoutExpired:

@@ -18,6 +18,7 @@ from mpitrain.doctor.attempt import Attempt
 from mpitrain.doctor.finding import WRONG, Finding, as_json, summary
 from mpitrain.launch_environment import is_first_rank, rank_defaults
 
+LINGER_S = 5.0
 _NOISE_BYTES = 4096
 
 
@@ -71,6 +72,8 @@ def _watch(attempt: Attempt) -> int:
         return 0
     finding = attempt.broken_off
     tell(f"mpitrain: doctor on {socket.gethostname()}: {finding.value} -> {finding.remedy}\n")
+    # a launcher ends all ranks when one has failed: let the first tell what it knows before
+    attempt.wait_for_signal(LINGER_S)
     return FAILED
 
 

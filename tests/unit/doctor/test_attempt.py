@@ -85,5 +85,6 @@ def test_attempt_speaks_when_it_is_told_to_end() -> None:
     """A launcher that ends the job gives a moment for it; what was told before is kept."""
     attempt, found, _ = run("os.kill(os.getppid(), signal.SIGTERM); time.sleep(1000)")
     assert [finding.name for finding in found] == ["python", "windows"]
-    assert found[-1].value == "was ended by SIGTERM while making a window"
+    assert found[-1].value.startswith("was ended by SIGTERM")
+    assert found[-1].value.endswith("while making a window")
     assert attempt.broken_off == found[-1]
