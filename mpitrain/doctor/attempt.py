@@ -20,6 +20,8 @@ from mpitrain.doctor.finding import WRONG, Finding, wrong
 from mpitrain.doctor.report import FIRST, Stage, parsed
 
 STAGE_LIMIT_S = 120.0
+END_LIMIT_S = 20.0  # when all is told, and MPI is ended
+_REAP_S = 5.0
 _LOOK_S = 0.05  # Open MPI's launcher kills a quarter of a second after SIGTERM
 _READ_BYTES = 1 << 16
 
@@ -46,7 +48,7 @@ class Attempt:
             words: program and arguments of the examination; the descriptor to report to is added.
             environ: of the examination.
             noise: takes what MPI libraries write on their own.
-            limit_s: seconds that may pass without a word.
+            limit_s: seconds that may pass without a word; at most 20 after the last one.
         """
         self.state = WRONG
         self.broken_off: Finding | None = None
@@ -91,7 +93,7 @@ class Attempt:
 
     def _heard(self, reader: int, process: subprocess.Popen[bytes]) -> Iterator[Finding]:
         """Yield what is told, until there is no more or the limit has passed."""
-        rest, until = b"", time.monotonic() + self._limit_s
+        rest, until = b"", time.monotonic() + self._patience_s
         while time.monotonic() < until:
             # asked before the look, so that all it wrote is there
             is_over = self._signal is not None or process.poll() is not None
@@ -103,8 +105,12 @@ class Attempt:
             if not data:
                 return
             *lines, rest = (rest + data).split(b"\n")
-            until = time.monotonic() + self._limit_s
             yield from filter(None, map(self._take, lines))
+            until = time.monotonic() + self._patience_s
+
+    @property
+    def _patience_s(self) -> float:
+        return min(self._limit_s, END_LIMIT_S) if self._has_ended else self._limit_s
 
     def _take(self, line: bytes) -> Finding | None:
         message = parsed(line.decode())
@@ -124,9 +130,9 @@ class Attempt:
             name = signal.Signals(self._signal).name
             return f"was ended by {name} (launchers do so when another rank has failed)"
         try:
-            code = process.wait(self._limit_s if self._has_ended else 1.0)
+            code = process.wait(_REAP_S)
         except subprocess.TimeoutExpired:
-            return f"gave no sign for {self._limit_s:g} s"
+            return f"gave no sign for {self._patience_s:g} s"
         if code < 0:
             return f"died of {signal.Signals(-code).name}"
         return "" if code == 0 and self._has_ended else f"ended with exit code {code}"
