@@ -26,6 +26,8 @@ from mpitrain.doctor.windows import judge_windows
 from mpitrain.launch_environment import RANK_DEFAULTS
 from mpitrain.mpiexec import kind_of_version
 
+READ_TIMES = 2.0  # patience for reading the data
+_COMPARE = "look at what the ranks wrote on standard error, and at the network between the hosts"
 _RUN_FILE = "look at data and model of the run file, or name none"
 _OSC = "OMPI_MCA_osc"
 _WINDOWS = "mount a larger /dev/shm, use another MPI, or mode.kind=bsp, which needs no window"
@@ -57,6 +59,7 @@ class Together:
         Collective: yes.
         """
         world = self._world
+        self._reporter.stage("ranks", "comparing the ranks", _COMPARE)
         versions = {**mine.versions, "MPI library": world.library}
         everyone = world.gather_obj((mine.cores, versions), "the ranks compare what they are")
         cores = [theirs for theirs, _ in everyone]
@@ -86,10 +89,11 @@ class Together:
         if self._world.is_root:
             finding, needed = look_at_run(config, self._world.size)
             self._tell(finding)
-        return self._world.gather_obj(needed, "rank 0 has read the data")[0]
+        return self._world.gather_obj(needed, "rank 0 has read the data", times=READ_TIMES)[0]
 
     def _look_at_hosts(self, needed: Sequence[int]) -> Mapping[str, MemoryFacts | None]:
         world, hosts = self._world, self._world.hosts
+        self._reporter.stage("hosts", "looking at the hosts", _COMPARE)
         mine = None
         if world.rank == hosts.index(world.host):
             mine = self._host_facts()
