@@ -21,7 +21,6 @@ from mpitrain.doctor.report import FIRST, Stage, parsed
 
 STAGE_LIMIT_S = 120.0
 END_LIMIT_S = 20.0  # when all is told, and MPI is ended
-_REAP_S = 5.0
 _LOOK_S = 0.05  # Open MPI's launcher kills a quarter of a second after SIGTERM
 _READ_BYTES = 1 << 16
 
@@ -55,7 +54,7 @@ class Attempt:
         self._words, self._environ, self._noise = list(words), dict(environ), noise
         self._limit_s = limit_s
         self._stage = FIRST
-        self._has_ended = False
+        self._has_ended = self._is_silent = False
         self._signal: int | None = None
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda received, _: setattr(self, "_signal", received))
@@ -107,6 +106,7 @@ class Attempt:
             *lines, rest = (rest + data).split(b"\n")
             yield from filter(None, map(self._take, lines))
             until = time.monotonic() + self._patience_s
+        self._is_silent = True
 
     @property
     def _patience_s(self) -> float:
@@ -129,10 +129,9 @@ class Attempt:
                 return ""
             name = signal.Signals(self._signal).name
             return f"was ended by {name} (launchers do so when another rank has failed)"
-        try:
-            code = process.wait(_REAP_S)
-        except subprocess.TimeoutExpired:
+        if self._is_silent:
             return f"gave no sign for {self._patience_s:g} s"
+        code = process.wait()  # it has closed its end
         if code < 0:
             return f"died of {signal.Signals(-code).name}"
         return "" if code == 0 and self._has_ended else f"ended with exit code {code}"
