@@ -123,9 +123,13 @@ def test_doctor_without_mpi_tells_everything_else() -> None:
 
 
 def small_memory(size: str) -> tuple[str, ...]:
-    """Return words that run what follows with a /dev/shm of that size of its own."""
-    mount = f'mount -t tmpfs -o size={size} tmpfs /dev/shm && exec "$@"'
-    return ("unshare", "--mount", "sh", "-c", mount, "sh")
+    """Return words that run what follows with a /dev/shm of that size of its own.
+
+    What is left in it afterwards is listed on standard error.
+    """
+    mount = f"mount -t tmpfs -o size={size} tmpfs /dev/shm || exit 9"
+    script = f'{mount}; "$@"; code=$?; echo "left: $(ls /dev/shm)" >&2; exit $code'
+    return ("unshare", "--mount", "sh", "-c", script, "sh")
 
 
 @pytest.mark.netns
@@ -142,6 +146,9 @@ def test_doctor_finds_shared_memory_that_is_too_small(mpi: str) -> None:
     found = findings(doctor(mpi, "--json", ranks=2, before=small_memory("4m")))
     assert found["shared memory"]["state"] == "wrong"
     assert "windows" not in found
+    alone = doctor(mpi, "--json", before=small_memory("64m"))
+    assert findings(alone)["shared memory"]["state"] == "warning"
+    assert "left: \n" in alone.stderr  # nobody cleans up after a lone rank
 
 
 @pytest.mark.parametrize(

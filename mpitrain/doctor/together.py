@@ -25,6 +25,7 @@ from mpitrain.doctor.software import judge_hosts
 from mpitrain.doctor.windows import judge_windows
 from mpitrain.launch_environment import RANK_DEFAULTS
 from mpitrain.mpiexec import kind_of_version
+from mpitrain.segments import unlink_segments
 
 READ_TIMES = 2.0  # patience for reading the data
 _COMPARE = "look at what the ranks wrote on standard error, and at the network between the hosts"
@@ -62,6 +63,7 @@ class Together:
         self._reporter.stage("ranks", "comparing the ranks", _COMPARE)
         versions = {**mine.versions, "MPI library": world.library}
         everyone = world.gather_obj((mine.cores, versions), "the ranks compare what they are")
+        unlink_segments()  # all ranks have mapped them; a kill would leave them behind
         cores = [theirs for theirs, _ in everyone]
         self._tell(
             judge_library(world.library, self._kind, launchers.chosen),
