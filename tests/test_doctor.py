@@ -80,10 +80,12 @@ def test_doctor_finds_faults_around_the_ranks(mpi: str) -> None:
 
 
 @pytest.mark.parametrize("mpi", MPIS)
-def test_doctor_finds_singletons_and_blas_threads(mpi: str) -> None:
-    """Slurm counts four tasks, MPI one rank: wrong, with the srun that helps; BLAS has two."""
+def test_doctor_finds_singletons_blas_threads_and_missing_data(mpi: str) -> None:
+    """Slurm counts four tasks, MPI one rank: wrong, with the srun that helps; each is found."""
     plants = {"PATH": path_of_other(mpi), "SLURM_NTASKS": "4", "OPENBLAS_NUM_THREADS": "2"}
-    found = findings(doctor(mpi, "--json", **plants))
+    words = ("data.source=idx", "data.path=/nowhere", "--json")
+    found = findings(doctor(mpi, *words, **plants))
+    assert (found["run file"]["state"], "/nowhere" in found["run file"]["value"]) == ("wrong", True)
     assert found["mpiexec on PATH"]["state"] == "warning"
     assert found["ranks"]["state"] == "wrong"
     srun = {"openmpi": "srun --mpi=pmix", "mpich": "srun --mpi=pmi2"}[mpi]
