@@ -27,7 +27,7 @@ from mpitrain.mpiexec import MPICH, OPENMPI, TITLES, find_mpiexec
 from mpitrain.slurm import Slurm
 
 SRUN_MPI = {OPENMPI: "pmix", MPICH: "pmi2"}  # how Slurm speaks to each
-PACKAGE_COMMANDS = ("bench", "resume", "train")
+PACKAGE_COMMANDS = ("bench", "doctor", "resume", "train")
 STOPPABLE_COMMANDS = ("resume", "train")  # stop with a checkpoint when they are asked to
 
 
@@ -88,6 +88,8 @@ def program_of(words: Sequence[str]) -> list[str]:
     if first in PACKAGE_COMMANDS:
         if first == "train":
             load(*train_words(others))
+        if first == "doctor":
+            check_doctor(others)
         if first == "resume":
             check_resume(others)
         return [sys.executable, "-m", "mpitrain", first, *others]
@@ -100,7 +102,7 @@ def program_of(words: Sequence[str]) -> list[str]:
     got = f"got '{first}'" if first else "got nothing"
     msg = (
         "launch needs train [RUN.toml] [key=value ...], resume RUNDIR [key=value ...], "
-        f"bench NAME or a script.py, {got}"
+        f"bench NAME, doctor or a script.py, {got}"
     )
     raise UserError(msg)
 
@@ -144,6 +146,20 @@ def refuse_inside_step(environ: Mapping[str, str]) -> None:
 def srun_line(kind: str, num_ranks: int, program: Sequence[str]) -> str:
     """Return the shell line that starts the same by ``srun``, for the MPI that is in use."""
     return shlex.join(["srun", f"--mpi={SRUN_MPI[kind]}", "-n", str(num_ranks), *program])
+
+
+def check_doctor(words: Sequence[str]) -> None:
+    """Check ``doctor``'s words before anything is started.
+
+    Raises:
+        UserError: an option or the run that they name is not valid.
+    """
+    options = [word for word in words if word.startswith("-")]
+    unknown = [word for word in options if word not in ("--json", "-h", "--help")]
+    if unknown:
+        msg = f"unrecognized arguments: {' '.join(unknown)}; see mpitrain doctor --help"
+        raise UserError(msg)
+    load(*train_words([word for word in words if word not in options]))
 
 
 def tell_terminal(environ: MutableMapping[str, str]) -> None:

@@ -77,6 +77,11 @@ def find_mpiexec(
     return _beside(folder, named) or _on_path(_ask_library(environ, python), environ)
 
 
+def first_on_path(environ: Mapping[str, str]) -> str:
+    """Return the path of the first ``mpiexec`` on PATH, "" without one."""
+    return shutil.which("mpiexec", path=environ.get("PATH", os.defpath)) or ""
+
+
 def kind_of_version(text: str) -> str | None:
     """Return which MPI a library's or launcher's version text is of, None for another."""
     if "Open MPI" in text or "OpenRTE" in text or "PRTE" in text:
@@ -118,7 +123,7 @@ def _ask_library(environ: Mapping[str, str], python: str) -> str:
 def _on_path(kind: str, environ: Mapping[str, str]) -> Mpiexec:
     for name in _NAMES:
         found = shutil.which(name, path=environ.get("PATH", os.defpath))
-        if found is not None and kind_of_version(_version(found, environ)) == kind:
+        if found is not None and kind_of_version(version_text(found, environ)) == kind:
             return Mpiexec(kind, Path(found))
     msg = (
         f"mpi4py loads {TITLES[kind]}, but no mpiexec of {TITLES[kind]} is on PATH; "
@@ -127,7 +132,8 @@ def _on_path(kind: str, environ: Mapping[str, str]) -> Mpiexec:
     raise UserError(msg)
 
 
-def _version(program: str, environ: Mapping[str, str]) -> str:
+def version_text(program: str, environ: Mapping[str, str]) -> str:
+    """Return what a launcher says of its version, in whatever form; it may say nothing."""
     answer = _run([program, "--version"], environ)
     return answer.stdout + answer.stderr
 

@@ -25,7 +25,7 @@ LAYERS = [
     {"modes", "launch_aftermath", "factories"},
     {"launch_job", "build"},
     {"running"},
-    {"entry", "launch", "bench"},
+    {"entry", "launch", "bench", "doctor"},
     {"__init__"},
     {"commands"},
     {"command_line"},

@@ -13,49 +13,18 @@ from __future__ import annotations
 
 import statistics
 import time
-from dataclasses import dataclass
 
 import numpy as np
 
+from mpitrain.comm.findings import BLOCKED_SHARE, BUSY_S, Findings
 from mpitrain.comm.progress import ProgressThread
 from mpitrain.comm.window import ACCUMULATE, GET_ADD_PUT, ParameterWindow
 from mpitrain.comm.world import World
 from mpitrain.core.errors import MpitrainError, agreed
 
-BUSY_S = 0.1
-BLOCKED_SHARE = 0.25  # of BUSY_S: a read that took longer had to wait for the target
 EXACT_WRITES = 10
 MOST_WRITERS = 8  # so that starting takes no longer on many ranks
 ADD_REPEATS = 9
-
-
-@dataclass(frozen=True, kw_only=True)
-class Findings:
-    """What the probe measured and chose; the same on every rank.
-
-    Attributes:
-        add_mechanism: "accumulate" or "get_add_put", the faster one.
-        progress: remedy in force: "none" or "thread".
-        read_s: longest read from a target busy for 0.1 s outside MPI, no remedy.
-        remedied_read_s: the same with the remedy in force.
-    """
-
-    add_mechanism: str
-    progress: str
-    read_s: float
-    remedied_read_s: float
-
-    @property
-    def is_blocked(self) -> bool:
-        """Whether reads still wait for a busy target, remedy included."""
-        return self.remedied_read_s > BLOCKED_SHARE * BUSY_S
-
-    def text(self) -> str:
-        """Return one line for the log: what was chosen and why."""
-        return (
-            f"{self.progress} (read from a busy target {self.read_s * 1e3:.2f} ms, "
-            f"with remedy {self.remedied_read_s * 1e3:.2f} ms)"
-        )
 
 
 class WindowProbe:

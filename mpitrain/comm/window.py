@@ -61,7 +61,6 @@ from mpitrain.core.shards import Shards
 COUNT_LIMIT = 1 << 27  # elements per call: MPI counts are int, and some count bytes inside
 PIECE_BYTES = 128 << 10  # a piece of get_add_put: two of them stay in a core's own cache
 LOOK_EVERY_BYTES = 1 << 20  # a read that a writer has spoilt is given up this soon
-PROBE_BYTES = 1 << 20  # values in a probe shard, at most
 MARK_WORDS = 4  # version, begun, holder, since: adjacent, moved together
 
 ACCUMULATE = "accumulate"
@@ -98,9 +97,7 @@ class ParameterWindow:
         self._world = world
         self.dtype = np.dtype(dtype)
         self._type = TYPES[self.dtype.name]
-        longest = max(shards.length(k) for k in range(shards.count))
-        probe_length = max(1, min(longest, PROBE_BYTES // self.dtype.itemsize))
-        layout = WindowLayout(shards, self.dtype.itemsize, probe_length)
+        layout = WindowLayout.of(shards, self.dtype.itemsize)
         self.layout = layout
         self._owners = [layout.owner(k) for k in range(layout.num_shards)]
         self._lengths = [layout.length(k) for k in range(layout.num_shards)]

@@ -21,6 +21,7 @@ from mpitrain.core.shards import Shards
 
 WORD_BYTES = 8
 LINE_BYTES = 64
+PROBE_BYTES = 1 << 20  # values in a probe shard, at most
 HEADER_WORDS = 8
 NEXT, SERVING, VERSION, BEGUN, HOLDER, SINCE = range(6)
 
@@ -43,6 +44,12 @@ class WindowLayout:
     shards: Shards
     item_bytes: int
     probe_length: int
+
+    @classmethod
+    def of(cls, shards: Shards, item_bytes: int) -> WindowLayout:
+        """Lay out a window for ``shards``, whose probe shards are like the longest, but small."""
+        longest = max(shards.length(shard) for shard in range(shards.count))
+        return cls(shards, item_bytes, max(1, min(longest, PROBE_BYTES // item_bytes)))
 
     @property
     def board_words(self) -> int:

@@ -42,6 +42,6 @@ def add(commands: Commands[Parser]) -> None:
         "command",
         metavar="COMMAND",
         nargs=argparse.REMAINDER,
-        help="train [RUN.toml] [key=value ...], resume RUNDIR, or a script.py and its arguments",
+        help="train [RUN.toml] [key=value ...], resume RUNDIR, doctor, bench NAME or a script.py",
     )
     command.set_defaults(run=launch)

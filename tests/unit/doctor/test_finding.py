@@ -1,0 +1,57 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from mpitrain.doctor.finding import as_json, ok, summary, warning, worst, wrong
+from mpitrain.doctor.wording import count_text, size_text
+
+FINDINGS = [ok("a", "fine"), warning("b", "slow", "hurry"), wrong("c", "bad\nworse", "mend\n it")]
+
+
+def test_finding_is_one_line_with_value_and_remedy() -> None:
+    """State, name, value and remedy are on one line, whatever they hold."""
+    lines = [finding.line() for finding in FINDINGS]
+    assert lines[0].split() == ["ok", "a", "fine"]
+    assert lines[1].endswith("slow -> hurry")
+    assert lines[2].endswith("bad worse -> mend it")
+    assert not any("\n" in line for line in lines)
+
+
+def test_report_is_as_bad_as_its_worst_finding() -> None:
+    """One wrong line makes the whole wrong; a warning alone does not."""
+    assert [worst(FINDINGS[:number]) for number in range(4)] == ["ok", "ok", "warning", "wrong"]
+    assert summary(FINDINGS) == "1 ok, 1 warning, 1 wrong"
+
+
+def test_json_holds_every_finding() -> None:
+    """The object has what the lines have."""
+    report = json.loads(json.dumps(as_json(FINDINGS)))
+    assert report["state"] == "wrong"
+    assert report["findings"][1] == {
+        "name": "b",
+        "state": "warning",
+        "value": "slow",
+        "remedy": "hurry",
+    }
+
+
+def test_finding_that_is_not_ok_needs_a_remedy() -> None:
+    """Nobody can report trouble without saying what to do."""
+    with pytest.raises(AssertionError):
+        wrong("a", "bad", "")
+
+
+@pytest.mark.parametrize(
+    ("num_bytes", "text"),
+    [(0, "0 B"), (1023, "1023 B"), (64 << 20, "64.0 MiB"), (3 << 50, "3072.0 TiB")],
+)
+def test_size_has_a_unit(num_bytes: int, text: str) -> None:
+    """Sizes are read in powers of 1024."""
+    assert size_text(num_bytes) == text
+
+
+def test_one_is_not_plural() -> None:
+    """1 rank, 2 ranks."""
+    assert [count_text(number, "rank") for number in (1, 2)] == ["1 rank", "2 ranks"]
