@@ -296,7 +296,7 @@ class Session:
             return
         work, start = self.plan.work, self.plan.start
         self.world.speak(heading(self.plan.config, self.world, self.plan))
-        for line in [*ignored(self.plan.config), *self._ignored_here()]:
+        for line in [*ignored(self.plan.config, self.plan.own), *self._ignored_here()]:
             self.world.speak(f"ignored: {line}")
         if start.life:
             place = start.checkpoint
