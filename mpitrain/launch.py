@@ -57,7 +57,7 @@ def launch(options: argparse.Namespace) -> int:
     launcher_defaults(environ, is_root=os.geteuid() == 0)
     tell_terminal(environ)
     num_ranks = options.ranks or (num_slots(hosts) if hosts else len(os.sched_getaffinity(0)))
-    places = host_words(hosts, mpiexec.kind) if hosts else []
+    places = host_words(hosts, mpiexec.kind, environ) if hosts else []
     command = [*mpiexec.command(num_ranks), *places, *program]
     if Slurm.from_environ(environ) is not None:
         if mpiexec.kind == MPICH:  # its own srun must not speak another MPI's language to the ranks
