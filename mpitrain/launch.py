@@ -37,8 +37,8 @@ def launch(options: argparse.Namespace) -> int:
     Where that is 0 although the run did not end, it is 1.
 
     Args:
-        options: ``ranks`` (None takes one per slot of the hosts, or one per core), ``hosts``,
-            ``mpi``, ``dry_run`` and ``command``.
+        options: ``ranks`` (None takes one per slot of the hosts, per task of the Slurm job, or per
+            core), ``hosts``, ``mpi``, ``dry_run`` and ``command``.
 
     Raises:
         UserError: the command or the configuration is not valid, or there is no launcher.
@@ -56,10 +56,11 @@ def launch(options: argparse.Namespace) -> int:
         raise UserError(msg)
     launcher_defaults(environ, is_root=os.geteuid() == 0)
     tell_terminal(environ)
-    num_ranks = options.ranks or (num_slots(hosts) if hosts else len(os.sched_getaffinity(0)))
+    job = Slurm.from_environ(environ)
+    num_ranks = options.ranks or (num_slots(hosts) if hosts else default_ranks(job))
     places = host_words(hosts, mpiexec.kind, environ) if hosts else []
     command = [*mpiexec.command(num_ranks), *places, *program]
-    if Slurm.from_environ(environ) is not None:
+    if job is not None:
         if mpiexec.kind == MPICH:  # its own srun must not speak another MPI's language to the ranks
             environ.setdefault("SLURM_MPI_TYPE", "none")
         tell(f"mpitrain: in a Slurm job; by srun: {srun_line(mpiexec.kind, num_ranks, program)}\n")
@@ -138,6 +139,12 @@ def refuse_inside_step(environ: Mapping[str, str]) -> None:
             "once: sbatch, salloc, or srun -n 1"
         )
         raise UserError(msg)
+
+
+def default_ranks(job: Slurm | None) -> int:
+    """Return how many ranks to start where nobody says: the job's tasks, or one per core."""
+    tasks = 0 if job is None else job.num_tasks or 0
+    return tasks if tasks > 1 else len(os.sched_getaffinity(0))
 
 
 def srun_line(kind: str, num_ranks: int, program: Sequence[str]) -> str:

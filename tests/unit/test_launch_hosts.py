@@ -65,6 +65,9 @@ def test_launch_in_a_slurm_job_says_how_srun_does_the_same(
     assert printed.err.endswith(" -m mpitrain train 'run.name=a b'\n")
     assert printed.err.count("\n") == 1
     assert "mpiexec -n 2 " in printed.out
+    monkeypatch.setenv("SLURM_NTASKS", "6")
+    assert main(["launch", "--dry-run", "train"]) == 0
+    assert "mpiexec -n 6 " in capsys.readouterr().out
     assert srun_line(MPICH, 3, ["x"]) == "srun --mpi=pmi2 -n 3 x"
 
 
