@@ -56,11 +56,11 @@ def launch(options: argparse.Namespace) -> int:
         raise UserError(msg)
     launcher_defaults(environ, is_root=os.geteuid() == 0)
     tell_terminal(environ)
-    job = Slurm.from_environ(environ)
-    num_ranks = options.ranks or (num_slots(hosts) if hosts else default_ranks(job))
+    slurm = Slurm.from_environ(environ)
+    num_ranks = options.ranks or (num_slots(hosts) if hosts else default_ranks(slurm))
     places = host_words(hosts, mpiexec.kind, environ) if hosts else []
     command = [*mpiexec.command(num_ranks), *places, *program]
-    if job is not None:
+    if slurm is not None:
         if mpiexec.kind == MPICH:  # its own srun must not speak another MPI's language to the ranks
             environ.setdefault("SLURM_MPI_TYPE", "none")
         tell(f"mpitrain: in a Slurm job; by srun: {srun_line(mpiexec.kind, num_ranks, program)}\n")
