@@ -20,7 +20,7 @@ from mpitrain.core.console import tell
 from mpitrain.core.errors import UserError
 from mpitrain.launch_aftermath import settle
 from mpitrain.launch_environment import TERMINAL_VARIABLE, launcher_defaults
-from mpitrain.launch_hosts import host_words, num_slots, parsed_hosts
+from mpitrain.launch_hosts import Hosts, host_words, num_slots, parsed_hosts
 from mpitrain.launch_job import Job
 from mpitrain.launch_note import LaunchNote
 from mpitrain.mpiexec import MPICH, OPENMPI, TITLES, find_mpiexec
@@ -45,7 +45,27 @@ def launch(options: argparse.Namespace) -> int:
     """
     environ = dict(os.environ)
     refuse_inside_step(environ)
-    hosts = None if options.hosts is None else parsed_hosts(options.hosts)
+    hosts = () if options.hosts is None else parsed_hosts(options.hosts)
+    num_ranks = options.ranks or num_slots(hosts) or default_ranks(environ)
+    command = command_of(options, environ, hosts, num_ranks)
+    if options.dry_run:
+        sys.stdout.write(described(command, environ) + "\n")
+        return 0
+    with LaunchNote() as note:
+        job = Job(note, is_stoppable=options.command[0] in STOPPABLE_COMMANDS)
+        code = job.run(command, environ)
+        cause = "the job was ended by signals to the launcher" if job.num_ended else ""
+        return settle(note.read(), code, num_ranks=num_ranks, cause=cause)
+
+
+def command_of(
+    options: argparse.Namespace, environ: MutableMapping[str, str], hosts: Hosts, num_ranks: int
+) -> list[str]:
+    """Return the words that start the ranks, and set in ``environ`` what these need.
+
+    Raises:
+        UserError: as ``launch``.
+    """
     program = program_of(options.command)
     mpiexec = find_mpiexec(environ)
     if options.mpi not in ("auto", mpiexec.kind):
@@ -56,22 +76,12 @@ def launch(options: argparse.Namespace) -> int:
         raise UserError(msg)
     launcher_defaults(environ, is_root=os.geteuid() == 0)
     tell_terminal(environ)
-    slurm = Slurm.from_environ(environ)
-    num_ranks = options.ranks or (num_slots(hosts) if hosts else default_ranks(slurm))
-    places = host_words(hosts, mpiexec.kind, environ) if hosts else []
-    command = [*mpiexec.command(num_ranks), *places, *program]
-    if slurm is not None:
+    if Slurm.from_environ(environ) is not None:
         if mpiexec.kind == MPICH:  # its own srun must not speak another MPI's language to the ranks
             environ.setdefault("SLURM_MPI_TYPE", "none")
         tell(f"mpitrain: in a Slurm job; by srun: {srun_line(mpiexec.kind, num_ranks, program)}\n")
-    if options.dry_run:
-        sys.stdout.write(described(command, environ) + "\n")
-        return 0
-    with LaunchNote() as note:
-        job = Job(note, is_stoppable=options.command[0] in STOPPABLE_COMMANDS)
-        code = job.run(command, environ)
-        cause = "the job was ended by signals to the launcher" if job.num_ended else ""
-        return settle(note.read(), code, num_ranks=num_ranks, cause=cause)
+    places = host_words(hosts, mpiexec.kind, environ) if hosts else []
+    return [*mpiexec.command(num_ranks), *places, *program]
 
 
 def program_of(words: Sequence[str]) -> list[str]:
@@ -141,8 +151,9 @@ def refuse_inside_step(environ: Mapping[str, str]) -> None:
         raise UserError(msg)
 
 
-def default_ranks(job: Slurm | None) -> int:
+def default_ranks(environ: Mapping[str, str]) -> int:
     """Return how many ranks to start where nobody says: the job's tasks, or one per core."""
+    job = Slurm.from_environ(environ)
     tasks = 0 if job is None else job.num_tasks or 0
     return tasks if tasks > 1 else len(os.sched_getaffinity(0))
 
