@@ -8,6 +8,7 @@ when they are first used.
     mpitrain.load_checkpoint(place)    read a checkpoint: parameters by name, steps, metric
     mpitrain.open_log(directory)       read the staleness log of a run
     mpitrain.load(path, overrides)     read a configuration, a mpitrain.Config
+    mpitrain.ArraySource, .Layout      what your own data and your own model are made of
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from mpitrain.config import Config, load
     from mpitrain.core.errors import CheckpointError, MpitrainError, StoppedError, UserError
+    from mpitrain.core.layout import Layout
+    from mpitrain.data.source import ArraySource
     from mpitrain.entry import resume, train
     from mpitrain.result import Result
     from mpitrain.running.loaded_checkpoint import LoadedCheckpoint, load_checkpoint
@@ -26,8 +29,10 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "ArraySource",
     "CheckpointError",
     "Config",
+    "Layout",
     "LoadedCheckpoint",
     "MpitrainError",
     "Result",
@@ -42,8 +47,10 @@ __all__ = [
 ]
 
 _HOMES = {
+    "ArraySource": "mpitrain.data.source",
     "CheckpointError": "mpitrain.core.errors",
     "Config": "mpitrain.config",
+    "Layout": "mpitrain.core.layout",
     "LoadedCheckpoint": "mpitrain.running.loaded_checkpoint",
     "MpitrainError": "mpitrain.core.errors",
     "Result": "mpitrain.result",

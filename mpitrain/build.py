@@ -27,7 +27,7 @@ from mpitrain.data.hdf5 import Hdf5Source
 from mpitrain.data.idx import IdxSource
 from mpitrain.data.source import Source
 from mpitrain.data.synthetic import SyntheticSource
-from mpitrain.factories import checked_model, checked_source, made
+from mpitrain.factories import Data, checked_model, checked_source, made
 from mpitrain.models.mlp import Mlp
 from mpitrain.models.model import Model
 from mpitrain.models.softmax import Softmax
@@ -109,6 +109,7 @@ class Plan:
         initial: (n,), host, the parameters that training starts from.
         start: where this life starts.
         work: how tickets are dealt out.
+        own: the tables of the configuration that a script's own model and data stand for.
     """
 
     config: Config
@@ -119,6 +120,7 @@ class Plan:
     initial: npt.NDArray[Any]
     start: Start
     work: Work
+    own: tuple[str, ...] = ()
 
 
 def make_plan(
@@ -126,7 +128,7 @@ def make_plan(
     size: int,
     *,
     model: Model | None = None,
-    source: Source | None = None,
+    source: Data | None = None,
     start: Start | None = None,
 ) -> Plan:
     """Build everything that needs no other rank.
@@ -151,8 +153,13 @@ def make_plan(
 
 
 def _planned(
-    config: Config, size: int, model: Model | None, source: Source | None, start: Start | None
+    config: Config,
+    size: int,
+    model: Model | None,
+    source: Data | None,
+    start: Start | None,
 ) -> Plan:
+    own = tuple(n for n, given in (("model", model), ("data", source)) if given is not None)
     source = make_source(config) if source is None else checked_source(source, "data")
     model = make_model(config, source) if model is None else checked_model(model, "model")
     _check_samples(config, source, size)
@@ -172,6 +179,7 @@ def _planned(
         initial=_initial_parameters(model, config.run.seed, is_new=is_new),
         start=start,
         work=_make_work(config, num_tickets(source.num_samples, batch_size), start.position),
+        own=own,
     )
 
 

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from mpitrain.comm.world import World
     from mpitrain.config import Config
-    from mpitrain.data.source import Source
+    from mpitrain.factories import Data
     from mpitrain.models.model import Model
     from mpitrain.result import Result
 
@@ -95,7 +95,7 @@ def _command(run: Callable[[World], Result]) -> int:
 
 def train(
     model: Model,
-    data: Source,
+    data: Data,
     *,
     config: Config | str | Path | None = None,
     comm: MPI.Intracomm | None = None,
@@ -105,7 +105,7 @@ def train(
 
     Args:
         model: see ``mpitrain.models.model.Model``.
-        data: see ``mpitrain.data.source.Source``.
+        data: ``(x_train, y_train, x_test, y_test)``, or your own ``mpitrain.data.source.Source``.
         config: a configuration or the path of a run file; default: every default.
         comm: an mpi4py communicator; default: all ranks.
         **overrides: configuration values by dotted key, ``**{"mode.kind": "ssp"}``.
@@ -132,7 +132,7 @@ def train(
 def resume(
     directory: str | Path,
     model: Model | None = None,
-    data: Source | None = None,
+    data: Data | None = None,
     *,
     checkpoint: str | None = None,
     comm: MPI.Intracomm | None = None,

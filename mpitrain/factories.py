@@ -5,11 +5,15 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
+import numpy.typing as npt
+
 from mpitrain.core.errors import UserError
 from mpitrain.data.checks import check_is_source
-from mpitrain.data.source import Source
+from mpitrain.data.source import ArraySource, Source
 from mpitrain.models.checks import check_is_model
 from mpitrain.models.model import Model
+
+Data = Source | tuple[npt.ArrayLike, ...]  # what stands for a source: itself, or four arrays
 
 
 def made(key: str, name: str, *arguments: Any) -> Any:
@@ -34,11 +38,13 @@ def made(key: str, name: str, *arguments: Any) -> Any:
 
 
 def checked_source(source: Any, what: str) -> Source:
-    """Return ``source``, which ``what`` gave.
+    """Return ``source``, which ``what`` gave; four arrays become one.
 
     Raises:
         UserError: it is no source of samples; names what is missing.
     """
+    if isinstance(source, tuple):
+        return ArraySource.from_arrays(source)
     check_is_source(source, what)
     checked: Source = source
     return checked

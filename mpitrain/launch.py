@@ -20,7 +20,7 @@ from mpitrain.core.console import TERMINAL_VARIABLE, tell
 from mpitrain.core.errors import UserError
 from mpitrain.launch_aftermath import settle
 from mpitrain.launch_environment import launcher_defaults
-from mpitrain.launch_hosts import host_words, num_slots, parsed_hosts
+from mpitrain.launch_hosts import Hosts, host_words, num_slots, parsed_hosts
 from mpitrain.launch_job import Job
 from mpitrain.launch_note import LaunchNote
 from mpitrain.mpiexec import MPICH, OPENMPI, TITLES, find_mpiexec
@@ -37,15 +37,35 @@ def launch(options: argparse.Namespace) -> int:
     Where that is 0 although the run did not end, it is 1.
 
     Args:
-        options: ``ranks`` (None takes one per slot of the hosts, or one per core), ``hosts``,
-            ``mpi``, ``dry_run`` and ``command``.
+        options: ``ranks`` (None takes one per slot of the hosts, per task of the Slurm job, or per
+            core), ``hosts``, ``mpi``, ``dry_run`` and ``command``.
 
     Raises:
         UserError: the command or the configuration is not valid, or there is no launcher.
     """
     environ = dict(os.environ)
     refuse_inside_step(environ)
-    hosts = None if options.hosts is None else parsed_hosts(options.hosts)
+    hosts = () if options.hosts is None else parsed_hosts(options.hosts)
+    num_ranks = options.ranks or num_slots(hosts) or default_ranks(environ)
+    command = command_of(options, environ, hosts, num_ranks)
+    if options.dry_run:
+        sys.stdout.write(described(command, environ) + "\n")
+        return 0
+    with LaunchNote() as note:
+        job = Job(note, is_stoppable=options.command[0] in STOPPABLE_COMMANDS)
+        code = job.run(command, environ)
+        cause = "the job was ended by signals to the launcher" if job.num_ended else ""
+        return settle(note.read(), code, num_ranks=num_ranks, cause=cause)
+
+
+def command_of(
+    options: argparse.Namespace, environ: MutableMapping[str, str], hosts: Hosts, num_ranks: int
+) -> list[str]:
+    """Return the words that start the ranks, and set in ``environ`` what these need.
+
+    Raises:
+        UserError: as ``launch``.
+    """
     program = program_of(options.command)
     mpiexec = find_mpiexec(environ)
     if options.mpi not in ("auto", mpiexec.kind):
@@ -56,22 +76,13 @@ def launch(options: argparse.Namespace) -> int:
         raise UserError(msg)
     launcher_defaults(environ, is_root=os.geteuid() == 0)
     tell_terminal(environ)
-    num_ranks = options.ranks or (num_slots(hosts) if hosts else len(os.sched_getaffinity(0)))
-    places = host_words(hosts, mpiexec.kind) if hosts else []
-    on_terminal = TERMINAL_VARIABLE in environ
-    command = [*mpiexec.command(num_ranks, on_terminal=on_terminal), *places, *program]
     if Slurm.from_environ(environ) is not None:
         if mpiexec.kind == MPICH:  # its own srun must not speak another MPI's language to the ranks
             environ.setdefault("SLURM_MPI_TYPE", "none")
         tell(f"mpitrain: in a Slurm job; by srun: {srun_line(mpiexec.kind, num_ranks, program)}\n")
-    if options.dry_run:
-        sys.stdout.write(described(command, environ) + "\n")
-        return 0
-    with LaunchNote() as note:
-        job = Job(note, is_stoppable=options.command[0] in STOPPABLE_COMMANDS)
-        code = job.run(command, environ)
-        cause = "the job was ended by signals to the launcher" if job.num_ended else ""
-        return settle(note.read(), code, num_ranks=num_ranks, cause=cause)
+    places = host_words(hosts, mpiexec.kind, environ) if hosts else []
+    on_terminal = TERMINAL_VARIABLE in environ
+    return [*mpiexec.command(num_ranks, on_terminal=on_terminal), *places, *program]
 
 
 def program_of(words: Sequence[str]) -> list[str]:
@@ -141,6 +152,13 @@ def refuse_inside_step(environ: Mapping[str, str]) -> None:
             "once: sbatch, salloc, or srun -n 1"
         )
         raise UserError(msg)
+
+
+def default_ranks(environ: Mapping[str, str]) -> int:
+    """Return how many ranks to start where nobody says: the job's tasks, or one per core."""
+    job = Slurm.from_environ(environ)
+    tasks = 0 if job is None else job.num_tasks or 0
+    return tasks if tasks > 1 else len(os.sched_getaffinity(0))
 
 
 def srun_line(kind: str, num_ranks: int, program: Sequence[str]) -> str:

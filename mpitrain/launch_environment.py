@@ -26,7 +26,8 @@ RANK_DEFAULTS = {
 }
 
 LAUNCHER_DEFAULTS = {
-    "PRTE_MCA_rmaps_default_mapping_policy": ":oversubscribe",
+    # without "slot" it puts all ranks on the first of several hosts
+    "PRTE_MCA_rmaps_default_mapping_policy": "slot:oversubscribe",
     # by default a rank is bound to one core, and its progress thread starves
     "PRTE_MCA_hwloc_default_binding_policy": "none",
     # the same two for Open MPI 4

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from mpitrain.core.errors import UserError
 from mpitrain.mpiexec import MPICH
 
 _NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?")
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_OF_A_HOST = re.compile(  # what belongs to a host or a login, and what Open MPI passes itself
+    r"(OMPI_|PMIX_|PRTE_|PMI_|SLURM|SSH_|XDG_|DBUS_)|"
+    r"(_|DISPLAY|HOSTNAME|LOGNAME|MAIL|OLDPWD|PWD|SHELL|SHLVL|TERM|TMPDIR|USER|XAUTHORITY)$"
+)
 _MOST_SLOTS = 100_000
 Hosts = Sequence[tuple[str, int]]
 
@@ -33,10 +38,16 @@ def num_slots(hosts: Hosts) -> int:
     return sum(slots for _, slots in hosts)
 
 
-def host_words(hosts: Hosts, kind: str) -> list[str]:
-    """Return the words for the ``mpiexec`` of this MPI."""
+def host_words(hosts: Hosts, kind: str, environ: Mapping[str, str]) -> list[str]:
+    """Return the words for the ``mpiexec`` of this MPI.
+
+    MPICH's gives the environment to ranks on other hosts too; Open MPI's has to be told each name.
+    """
     places = ",".join(f"{name}:{slots}" for name, slots in hosts)
-    return ["-hosts" if kind == MPICH else "--host", places]
+    if kind == MPICH:
+        return ["-hosts", places]
+    passed = (name for name in environ if _VARIABLE.fullmatch(name) and not _OF_A_HOST.match(name))
+    return ["--host", places, *(word for name in sorted(passed) for word in ("-x", name))]
 
 
 def _host(part: str, text: str) -> tuple[str, int]:

@@ -60,16 +60,25 @@ def test_output_and_environment_of_a_script_come_through_whole(tmp_path: Path, m
 
 @pytest.mark.parametrize("mpi", ["openmpi", "mpich"])
 def test_train_takes_paths_with_spaces_from_another_folder(tmp_path: Path, mpi: str) -> None:
-    """Run file and run directory, relative to where launch was started."""
+    """Run file and run directory, relative to where launch was started; what is ignored is said."""
     folder = tmp_path / "a földer"
     folder.mkdir()
-    (folder / "my rün.toml").write_text('run.steps = 6\nrun.name = "my rün"\n', encoding="utf-8")
+    text = (
+        'run.steps = 6\nrun.name = "my rün"\nrun.evaluate_every = 3\nrun.stop_before_limit_s = 9\n'
+    )
+    (folder / "my rün.toml").write_text(text, encoding="utf-8")
+    given_in_vain = ("optimizer.momentum=0.5", "data.source=synthetic", "data.num_test=0")
     code, out, err = launched(
-        mpi, folder, "train", "my rün.toml", "run.directory=a rün", "optimizer.momentum=0.5"
+        mpi, folder, "train", "my rün.toml", "run.directory=a rün", *given_in_vain
     )
     assert code == 0, err
     result = json.loads(out.splitlines()[-1])
     assert (result["ranks"], result["run"]) == (RANKS, "my rün")
     assert result["directory"] == str(folder / "a rün")
     assert result == json.loads((folder / "a rün" / "result.json").read_text())
-    assert err.count("mpitrain: ignored: optimizer.momentum = 0.5 (optimizer.kind is sgd)\n") == 1
+    ignored = [line for line in err.splitlines() if "ignored:" in line]
+    assert ignored == [
+        "mpitrain: ignored: optimizer.momentum = 0.5 (optimizer.kind is sgd)",
+        "mpitrain: ignored: run.evaluate_every = 3 (there are no test samples)",
+        "mpitrain: ignored: run.stop_before_limit_s = 9 (this is no Slurm job)",
+    ]

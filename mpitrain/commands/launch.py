@@ -22,7 +22,7 @@ def add(commands: Commands[Parser]) -> None:
         dest="ranks",
         metavar="N",
         type=positive,
-        help="number of ranks; default: the slots of the hosts, or the cores here",
+        help="number of ranks; default: the hosts' slots, the Slurm job's tasks, or the cores",
     )
     command.add_argument(
         "--hosts",

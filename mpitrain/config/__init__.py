@@ -8,7 +8,7 @@ are known.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -185,17 +185,25 @@ def to_mapping(config: Config) -> dict[str, dict[str, Any]]:
     return {name: dataclasses.asdict(getattr(config, name)) for name in TABLES}
 
 
-def ignored(config: Config) -> list[str]:
+def ignored(config: Config, own: Collection[str] = ()) -> list[str]:
     """Return a line for each setting that was given and that the run has no use for.
 
     For example "optimizer.momentum = 0.5 (optimizer.kind is adam)".
+
+    Args:
+        config: not changed.
+        own: tables that a script's own objects stand for; of these only the batch size is used.
     """
     tables, defaults = to_mapping(config), to_mapping(Config())
     facts, lines = list(settings()), []
     reasons = unused(facts, tables)
     for fact in facts:
         value = tables[fact.table][fact.key]
-        is_given = fact.name in config.given or value != defaults[fact.table][fact.key]
+        is_given = value != defaults[fact.table][fact.key]
+        if fact.table in own and fact.name != "data.batch_size":
+            reasons[fact.name] = f"the script gives its own {fact.table}"
+        else:
+            is_given |= fact.name in config.given
         if fact.name in reasons and is_given and not asks_for_nothing(value, fact):
             text = NONE if value is None else format_value(value)
             lines.append(f"{fact.name} = {text} ({reasons[fact.name]})")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-import math
+import sys
 import types
 import typing
 from collections.abc import Iterable, Mapping
@@ -49,7 +49,7 @@ class Rule:
     def allows(self, number: float) -> bool:
         """Tell whether a number is in range; NaN and infinities never are."""
         return (
-            math.isfinite(number)
+            abs(number) <= sys.float_info.max  # also of integers that no float can hold
             and (self.least is None or number >= self.least)
             and (self.above is None or number > self.above)
             and (self.below is None or number < self.below)
@@ -205,7 +205,10 @@ def shown(value: Any) -> str:
         return str(value).lower()
     if isinstance(value, Mapping):
         return "a table"
-    text = repr(value)
+    try:
+        text = repr(value)
+    except (ValueError, RecursionError):  # thousands of digits or levels
+        return f"{type(value).__name__} too large to be shown"
     return text if len(text) <= _SHORT else f"{text[:_SHORT]}..."
 
 
@@ -221,6 +224,8 @@ def _fitted(value: Any, kind: Any, rule: Rule) -> Any:
             return _NOTHING
         items = tuple(_fitted(item, typing.get_args(kind)[0], rule) for item in value)
         return _NOTHING if _NOTHING in items else items
+    if kind is str and isinstance(value, str) and not _is_text(value):
+        return _NOTHING
     if kind in (bool, str):
         return value if isinstance(value, kind) else _NOTHING
     wanted = int if kind is int else (int, float)
@@ -229,3 +234,12 @@ def _fitted(value: Any, kind: Any, rule: Rule) -> Any:
     if kind is int and not -MOST_INTEGER <= value <= MOST_INTEGER:
         return _NOTHING
     return kind(value)
+
+
+def _is_text(value: str) -> bool:
+    """Tell whether a string can be written: bytes of a command line that are no UTF-8 cannot."""
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

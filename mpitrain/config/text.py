@@ -19,12 +19,16 @@ def read_toml(path: str | Path) -> dict[str, Any]:
         UserError: it cannot be read; names the file and the reason.
     """
     try:
-        with Path(path).open("rb") as file:
-            return tomllib.load(file)
+        content = Path(path).read_bytes()
+        return tomllib.loads(content.decode())
     except OSError as error:
         msg = f"cannot read run file {path}: {(error.strerror or str(error)).lower()}"
         raise UserError(msg) from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError as error:
+        line = error.object[: error.start].count(b"\n") + 1
+        msg = f"run file {path} is not valid TOML: it is no UTF-8 text (at line {line})"
+        raise UserError(msg) from error
+    except (ValueError, RecursionError) as error:  # thousands of digits or levels too
         msg = f"run file {path} is not valid TOML: {error}"
         raise UserError(msg) from error
 
@@ -47,7 +51,7 @@ def parse_value(text: str) -> Any:
     """Return a TOML value; text that is none, such as a bare word, is a string."""
     try:
         found = tomllib.loads(f"value = {text}")
-    except tomllib.TOMLDecodeError:
+    except (ValueError, RecursionError):  # what is no TOML, and thousands of digits or levels
         return text
     return found["value"] if found.keys() == {"value"} else text
 

@@ -12,7 +12,7 @@ from mpitrain.comm.waiting import Patience
 from mpitrain.comm.world import World
 from mpitrain.config import Config, to_toml
 from mpitrain.core.errors import MpitrainError, StoppedError, UserError
-from mpitrain.data.source import Source
+from mpitrain.factories import Data
 from mpitrain.models.model import Model
 from mpitrain.result import Result, parameters_sha256
 from mpitrain.running.bookkeeping import (
@@ -46,7 +46,7 @@ def run_training(
     config: Config,
     *,
     model: Model | None = None,
-    source: Source | None = None,
+    source: Data | None = None,
     stop: Stop | None = None,
 ) -> Result:
     """Train as ``config`` says and return what came out, on every rank.
@@ -86,7 +86,7 @@ def resume_training(
     *,
     checkpoint: str | None = None,
     model: Model | None = None,
-    source: Source | None = None,
+    source: Data | None = None,
     stop: Stop | None = None,
 ) -> Result:
     """Go on with the run in ``root`` from a checkpoint, as a new life; see ``run_training``.

@@ -338,7 +338,7 @@ class Session:
         self.world.speak(heading(self.plan.config, self.world, self.plan))
         in_job = Slurm.from_environ(os.environ) is not None
         here = ignored_here(self.plan.config, self.plan.source.num_test, in_job=in_job)
-        for line in [*ignored(self.plan.config), *here]:
+        for line in [*ignored(self.plan.config, self.plan.own), *here]:
             self.world.speak(f"ignored: {line}")
         if start.life:
             place = start.checkpoint

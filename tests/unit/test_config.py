@@ -92,6 +92,7 @@ def test_override_takes_toml_values_and_bare_words(
         ("mode.bound=3", "mode.bound must be left out unless mode.kind is ssp, got 3"),
         ("bound=3", "'bound=3' must have the form table.key=value"),
         ("mode.bound", "'mode.bound' must have the form table.key=value"),
+        ("run.directory=\udcff", "run.directory must be a string, got '\\udcff'"),
         ("mode.bound=1\nx=2", "mode.bound must be an integer"),
     ],
 )
@@ -153,6 +154,33 @@ def test_mistake_in_a_file_is_one_line(tmp_path: Path, text: str, said: str) -> 
     path = tmp_path / "run.toml"
     path.write_text(text)
     assert said in message(path=path)
+
+
+@pytest.mark.parametrize("kind", ["override", "file"])
+@pytest.mark.parametrize("name", ["run.seed", "optimizer.rate", "model.hidden", "run.name"])
+@pytest.mark.parametrize(
+    "value",
+    ["9" * 400, "9" * 5000, f"0x{'f' * 5000}", "[" * 3000, f"{'[' * 200}{']' * 200}", "[0x1{}]"],
+    ids=["400 digits", "5000 digits", "hexadecimal", "brackets", "levels", "inner"],
+)
+def test_number_or_list_beyond_reason_is_a_mistake(
+    tmp_path: Path, value: str, name: str, kind: str
+) -> None:
+    """Python's own limits on digits and depth are no way out."""
+    text = value.replace("{}", "0" * 5000)
+    path = tmp_path / "run.toml"
+    path.write_text(f"{name} = {text}\n")
+    said = message(path=path) if kind == "file" else message(f"{name}={text}")
+    assert len(said) < 400
+
+
+def test_file_that_is_no_text_names_the_line(tmp_path: Path) -> None:
+    """As TOML's own mistakes do, with the column."""
+    path = tmp_path / "run.toml"
+    path.write_bytes(b"[run]\nname = '\xff'\n")
+    assert message(path=path).endswith("is not valid TOML: it is no UTF-8 text (at line 2)")
+    path.write_bytes(b"[mode]\nkind = ssp\n")
+    assert message(path=path).endswith("is not valid TOML: Invalid value (at line 2, column 8)")
 
 
 def test_missing_file_is_named(tmp_path: Path) -> None:

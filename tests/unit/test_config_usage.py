@@ -77,6 +77,15 @@ def test_given_is_known_however_a_configuration_is_made(tmp_path: Path) -> None:
     ]
 
 
+def test_settings_of_what_a_script_gives_are_ignored() -> None:
+    """But for the batch size; what a written run file says by default is not spoken of."""
+    words = ["model.hidden=[8]", "model.kind=mlp", "data.batch_size=8", "data.source=synthetic"]
+    assert ignored(load(None, words), ("model", "data")) == [
+        'data.source = "synthetic" (the script gives its own data)',
+        "model.hidden = [8] (the script gives its own model)",
+    ]
+
+
 def test_every_condition_names_a_setting_and_its_values() -> None:
     """``used_by`` is right: the setting is in the same table and has these choices."""
     facts = {fact.name: fact for fact in settings()}

@@ -40,6 +40,14 @@ def test_object_of_the_right_kind_passes() -> None:
     assert checked_source(data, "data") is data
 
 
+def test_four_arrays_become_a_source() -> None:
+    """The short way for data in memory; fewer are a mistake."""
+    x, y = np.zeros((4, 2), np.float32), np.array([0, 1, 0, 1])
+    assert checked_source((x, y, x[:2], y[:2]), "data").num_test == 2
+    with pytest.raises(UserError, match=r"data must be .*got 2 arrays"):
+        checked_source((x, y), "data")
+
+
 @pytest.mark.parametrize(
     ("name", "said"),
     [

@@ -17,8 +17,16 @@ def test_hosts_are_put_as_each_mpi_wants_them() -> None:
     """Slots are the ranks of a host, one where no number is given."""
     hosts = parsed_hosts("node-1.a:2,b")
     assert (list(hosts), num_slots(hosts)) == ([("node-1.a", 2), ("b", 1)], 3)
-    assert host_words(hosts, OPENMPI) == ["--host", "node-1.a:2,b:1"]
-    assert host_words(hosts, MPICH) == ["-hosts", "node-1.a:2,b:1"]
+    environ = {
+        "OMP_NUM_THREADS": "1",
+        "PWD": "/a",
+        "OMPI_MCA_x": "1",
+        "BASH_FUNC_f%%": "()",
+        "B": "",
+    }
+    passed = ["-x", "B", "-x", "OMP_NUM_THREADS"]
+    assert host_words(hosts, OPENMPI, environ) == ["--host", "node-1.a:2,b:1", *passed]
+    assert host_words(hosts, MPICH, environ) == ["-hosts", "node-1.a:2,b:1"]
 
 
 @pytest.mark.parametrize(
@@ -57,6 +65,9 @@ def test_launch_in_a_slurm_job_says_how_srun_does_the_same(
     assert printed.err.endswith(" -m mpitrain train 'run.name=a b'\n")
     assert printed.err.count("\n") == 1
     assert "mpiexec -n 2 " in printed.out
+    monkeypatch.setenv("SLURM_NTASKS", "6")
+    assert main(["launch", "--dry-run", "train"]) == 0
+    assert "mpiexec -n 6 " in capsys.readouterr().out
     assert srun_line(MPICH, 3, ["x"]) == "srun --mpi=pmi2 -n 3 x"
 
 
