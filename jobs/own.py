@@ -1,6 +1,6 @@
 """Your own model on your own data: logistic regression on points in a square.
 
-    python -m mpitrain launch -n 4 jobs/own.py
+    python -m mpitrain launch -n 2 jobs/own.py
 
 Or its two factories from the command line: model.kind=jobs.own:make_model and
 data.source=jobs.own:make_data.

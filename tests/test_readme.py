@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+import mpitrain
 from mpitrain import config
 from tests.ranks.launcher import run
 
@@ -67,9 +69,9 @@ def commands_of(block: Block) -> list[tuple[str, int]]:
 
 
 def scripts_of(block: Block) -> list[tuple[str, int]]:
-    """Return how a block is run: a Python block that names its file is there already."""
+    """Return how a block is run; a Python block that names a file is in that file."""
     if block.language == "python" and not block.text.startswith("# "):
-        return [(f".venv/bin/python -c '{block.text}'", 0)]
+        return [(f".venv/bin/python -c {shlex.quote(block.text)}", 0)]
     return commands_of(block) if block.language == "sh" else []
 
 
@@ -96,7 +98,7 @@ def test_commands_run_in_order(tmp_path: Path) -> None:
                 ["bash", "-c", words],
                 cwd=tmp_path,
                 timeout=LIMIT_S,
-                environ=os.environ | as_root(words) | variables,
+                environ=os.environ | variables,
             )
             assert done.returncode == code, f"{command}\n{done.stdout}\n{done.stderr}"
             assert "Traceback" not in done.stderr, f"{command}\n{done.stderr}"
@@ -106,18 +108,20 @@ def test_commands_run_in_order(tmp_path: Path) -> None:
     check_results(tmp_path / "runs")
 
 
+def test_no_command_hides_from_the_test() -> None:
+    """Every fenced block is read, and of a language that is run or checked here."""
+    assert len(re.findall(r"^\s*```", README, re.MULTILINE)) == 2 * len(BLOCKS)
+    assert {block.language for block in BLOCKS} == {"python", "sh", "text", "toml"}
+    shown = "".join(block.text for block in BLOCKS if block.language == "text")
+    assert not re.findall(r"^(?:\$ |\.venv/|make |mpirun |srun ).*", shown, re.MULTILINE)
+
+
 def check_results(runs: Path) -> None:
     """Check that what the README's runs are said to be is what they are."""
     wanted = {"first": ("ssp", 4), "long": ("ssp", 2), "late-bsp": ("bsp", 4)}
     for name, said in wanted.items():
         result = json.loads((runs / name / "result.json").read_text(encoding="utf-8"))
         assert (result["mode"], result["ranks"]) == said, name
-
-
-def as_root(command: str) -> dict[str, str]:
-    """Return nothing, or what lets Open MPI's mpirun start as root where a command says so."""
-    confirmed = "--allow-run-as-root" in command
-    return {"OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1"} if confirmed and os.geteuid() == 0 else {}
 
 
 def files_below(folder: Path) -> set[str]:
@@ -174,6 +178,14 @@ def test_keys_exist() -> None:
     named = {f"{table}.{key}" for table, key in KEY.findall(text) if key not in FILE_ENDINGS}
     assert len(named) > 20
     assert not named - {fact.name for fact in config.settings()}
+
+
+def test_public_names_exist() -> None:
+    """Every ``mpitrain.name`` is public, or a folder of modules of which one is run."""
+    named = set(re.findall(r"(?<![\w/-])mpitrain\.([A-Za-z]\w*)", README))
+    public = named & set(mpitrain.__all__)
+    assert len(public) >= 4
+    assert not {name for name in named - public if not (ROOT / "mpitrain" / name).is_dir()}
 
 
 def test_files_exist() -> None:
