@@ -51,4 +51,4 @@ lint: .venv/.lint
 	@touch $@
 
 clean:
-	rm -rf .venv .venv-mpich mpitrain.egg-info
+	rm -rf .venv .venv-mpich
