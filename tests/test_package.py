@@ -82,7 +82,7 @@ def test_wheel_says_what_it_is(wheel: Path) -> None:
     assert metadata["License-Expression"] == "BSD-3-Clause AND CC-BY-4.0"
     assert contents[f"{about}/licenses/LICENSE"] == (ROOT / "LICENSE").read_bytes()
     assert b"mpitrain = mpitrain.__main__:main" in contents[f"{about}/entry_points.txt"]
-    named = re.findall(r"mpitrain\[([a-z,]+)\]", (ROOT / "README.md").read_text(encoding="utf-8"))
+    named = re.findall(r"'\.\[([a-z,]+)\]'", (ROOT / "README.md").read_text(encoding="utf-8"))
     extras = {extra for words in named for extra in words.split(",")}
     assert extras
     assert extras <= set(metadata.get_all("Provides-Extra", []))

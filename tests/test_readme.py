@@ -17,12 +17,13 @@ import pytest
 
 import mpitrain
 from mpitrain import config
+from mpitrain.storage.schema import step_columns
 from tests.ranks.launcher import run
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 ENVIRONMENT = Path(sys.executable).parent
-LIMIT_S = 60
+LIMIT_S = 120  # for one command
 
 NOT_RUN = {
     "make run": "installs from the network; its rule is parsed below, its summary command runs",
@@ -117,11 +118,28 @@ def test_no_command_hides_from_the_test() -> None:
 
 
 def check_results(runs: Path) -> None:
-    """Check that what the README's runs are said to be is what they are."""
+    """Check that what the README's runs are said to be, and to leave, is what they are."""
     wanted = {"first": ("ssp", 4), "long": ("ssp", 2), "late-bsp": ("bsp", 4)}
     for name, said in wanted.items():
         result = json.loads((runs / name / "result.json").read_text(encoding="utf-8"))
         assert (result["mode"], result["ranks"]) == said, name
+        assert names_in_table("key") == set(result)
+    left = next(block.text for block in BLOCKS if block.text.startswith("runs/NAME-TIME/"))
+    names = set(re.findall(r"[\w-]+\.(?:toml|json|h5|now)\b", left))
+    assert len(names) > 6
+    assert not names - {path.name for path in (runs / "long").rglob("*")}
+
+
+def names_in_table(heading: str) -> set[str]:
+    """Return the names in the first column of the table whose first heading is ``heading``."""
+    table = README.partition(f"\n| {heading} |")[2].partition("\n\n")[0]
+    rows = [row.split("|")[1] for row in table.splitlines()[2:]]
+    return {name for row in rows for name in re.findall(r"`(\w+)`", row)}
+
+
+def test_columns_are_those_of_the_log() -> None:
+    """The table of columns names each one that a staleness log has."""
+    assert names_in_table("column") == set(step_columns(per_shard=True))
 
 
 def files_below(folder: Path) -> set[str]:
