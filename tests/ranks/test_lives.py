@@ -14,7 +14,7 @@ from mpi4py import MPI
 
 from mpitrain.analysis.verify import verify
 from mpitrain.comm.world import World
-from mpitrain.config import Config, from_mapping
+from mpitrain.config import Config, from_mapping, load
 from mpitrain.core.batch import Batch
 from mpitrain.core.errors import MpitrainError, StoppedError, UserError
 from mpitrain.data.source import Source
@@ -90,17 +90,24 @@ def source() -> Source:
 
 
 def train(world: World, config: Config, at: int = -1, model: Mlp | None = None) -> Result:
-    """Train; the last rank asks to stop at its gradient number ``at``."""
+    """Train; a rank asks to stop at its gradient number ``at``: see ``asks``."""
     stop = Stop()
-    mine = at if world.rank == world.size - 1 else -1
-    model = model or Interrupted(mine, stop)
+    model = model or Interrupted(at if asks(world, config) else -1, stop)
     return run_training(world, config, model=model, source=source(), stop=stop)
 
 
+def asks(world: World, config: Config) -> bool:
+    """Tell whether this rank may ask to stop.
+
+    The last one does; where tickets are shared any, since on a busy machine one may get none.
+    """
+    return config.share == "shared" or world.rank == world.size - 1
+
+
 def go_on(world: World, root: Path, at: int = -1, **overrides: Any) -> Result:
-    """Resume; the last rank asks to stop at its gradient number ``at``."""
+    """Resume; a rank asks to stop at its gradient number ``at``: see ``asks``."""
     stop = Stop()
-    mine = at if world.rank == world.size - 1 else -1
+    mine = at if asks(world, load(root / "run.toml")) else -1
     return resume_training(
         world,
         root,
@@ -112,7 +119,7 @@ def go_on(world: World, root: Path, at: int = -1, **overrides: Any) -> Result:
 
 
 def in_lives(world: World, root: Path, config: Config, stops: tuple[int, ...]) -> Result:
-    """Train with a stop at each of ``stops`` gradients of the last rank, to the end."""
+    """Train with a stop at each of ``stops`` gradients of a rank, to the end."""
     with pytest.raises(StoppedError) as stopped:
         train(world, config, stops[0])
     assert len(set(world.gather_obj(stopped.value.steps))) == 1
