@@ -20,3 +20,8 @@ def tell(text: str) -> None:
         sys.stderr.flush()
     except (OSError, ValueError, AttributeError):  # closed, full, or never there
         pass
+
+
+def counted(number: int, what: str) -> str:
+    """Return a number of things, for example "1 rank" or "4 ranks"."""
+    return f"{number} {what}" + ("" if number == 1 else "s")

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from mpitrain.core.console import counted
 from mpitrain.doctor.finding import Finding, ok, warning
-from mpitrain.doctor.wording import count_text
 
 _UNBIND = (
     "start ranks with 'python -m mpitrain launch', mpiexec --bind-to none or srun --cpu-bind=none, "
@@ -49,7 +49,7 @@ def _judge_host(host: str, ranks: Sequence[CoreFacts]) -> Finding:
         (core,) = usable
         value = f"all {num} ranks of {host} are bound to core {core} of {total}"
         return warning("cores", value, _UNBIND)
-    value = f"{count_text(num, 'rank')} on {count_text(len(usable), 'core')} of {host}"
+    value = f"{counted(num, 'rank')} on {counted(len(usable), 'core')} of {host}"
     if len(usable) < total:
         value += f", which has {total}"
     is_bound = num > 1 and all(len(rank.cores) == 1 for rank in ranks)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from mpitrain.core.console import counted
 from mpitrain.doctor.finding import Finding, ok, warning, wrong
-from mpitrain.doctor.wording import count_text
 from mpitrain.mpiexec import MPICH, OPENMPI
 from mpitrain.slurm import Slurm
 
@@ -35,7 +35,7 @@ def judge_ranks(size: int, expected: tuple[str, int] | None, kind: str | None) -
         expected: see ``expected_size``.
         kind: which MPI is loaded.
     """
-    value = count_text(size, "rank")
+    value = counted(size, "rank")
     if expected is None or expected[1] == size:
         hint = "; launch -n 4 doctor looks at more" if size == 1 else ""
         return ok("ranks", value + hint)
@@ -58,7 +58,7 @@ def judge_slurm(job: Slurm | None) -> list[Finding]:
     """Say which Slurm job this is, if any."""
     if job is None:
         return []
-    tasks = "tasks unknown" if job.num_tasks is None else count_text(job.num_tasks, "task")
+    tasks = "tasks unknown" if job.num_tasks is None else counted(job.num_tasks, "task")
     return [ok("slurm", f"job {job.job_id}, {tasks}" + (f" on {job.nodes}" if job.nodes else ""))]
 
 

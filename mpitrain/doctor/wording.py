@@ -11,8 +11,3 @@ def size_text(num_bytes: int) -> str:
     while size >= 1024 and unit < len(_UNITS) - 1:
         size, unit = size / 1024, unit + 1
     return f"{size:.1f} {_UNITS[unit]}" if unit else f"{num_bytes} B"
-
-
-def count_text(number: int, what: str) -> str:
-    """Return a number of things, for example "1 rank" or "4 ranks"."""
-    return f"{number} {what}" + ("" if number == 1 else "s")

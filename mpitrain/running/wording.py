@@ -8,6 +8,7 @@ from typing import Any
 from mpitrain.build import Plan
 from mpitrain.comm.world import World
 from mpitrain.config import Config
+from mpitrain.core.console import counted
 from mpitrain.running.totals import Totals
 from mpitrain.storage.log_size import EVENT_BYTES, file_bytes, row_bytes
 
@@ -19,8 +20,9 @@ def heading(config: Config, world: World, plan: Plan) -> str:
     """Return the line that says what is about to be trained."""
     bound = "" if config.mode.bound is None else f" bound {config.mode.bound}"
     return (
-        f"{config.mode.kind}{bound}, {world.size} ranks, {plan.model.layout.size} parameters in "
-        f"{plan.shards.count} shards, {plan.work.total_steps} steps of "
+        f"{config.mode.kind}{bound}, {counted(world.size, 'rank')}, "
+        f"{plan.model.layout.size} parameters in {counted(plan.shards.count, 'shard')}, "
+        f"{plan.work.total_steps} steps of "
         f"{config.data.batch_size} samples"
     )
 

@@ -4,8 +4,9 @@ import json
 
 import pytest
 
+from mpitrain.core.console import counted
 from mpitrain.doctor.finding import as_json, ok, summary, warning, worst, wrong
-from mpitrain.doctor.wording import count_text, size_text
+from mpitrain.doctor.wording import size_text
 
 FINDINGS = [ok("a", "fine"), warning("b", "slow", "hurry"), wrong("c", "bad\nworse", "mend\n it")]
 
@@ -54,4 +55,4 @@ def test_size_has_a_unit(num_bytes: int, text: str) -> None:
 
 def test_one_is_not_plural() -> None:
     """1 rank, 2 ranks."""
-    assert [count_text(number, "rank") for number in (1, 2)] == ["1 rank", "2 ranks"]
+    assert [counted(number, "rank") for number in (1, 2)] == ["1 rank", "2 ranks"]
