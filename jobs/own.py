@@ -9,8 +9,6 @@ data.source=jobs.own:make_data.
 import numpy as np
 
 import mpitrain
-from mpitrain.core.layout import Layout
-from mpitrain.data.source import ArraySource
 
 
 class Logistic:
@@ -19,7 +17,7 @@ class Logistic:
     metric_name = "accuracy"
 
     def __init__(self, num_features):
-        self.layout = Layout.of({"w": (num_features,), "b": (1,)}, "float32")
+        self.layout = mpitrain.Layout.of({"w": (num_features,), "b": (1,)}, "float32")
 
     def init(self, seed):
         """Return the initial parameters, flat; the same for the same seed."""
@@ -44,7 +42,7 @@ def make_data(config):
     """Return the samples; ``config.data.path`` and others say where yours are."""
     x = np.random.default_rng(0).random((5000, 2), np.float32)
     y = (x[:, 0] > x[:, 1]).astype(np.int64)
-    return ArraySource(x[:4000], y[:4000], x[4000:], y[4000:])
+    return mpitrain.ArraySource(x[:4000], y[:4000], x[4000:], y[4000:])
 
 
 def make_model(config, source):
