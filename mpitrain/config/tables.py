@@ -62,7 +62,10 @@ class Run(Table):
         used_by=("early_stop", ()),
     )
     progress_every_s: float = setting(
-        2.0, "time between two lines of progress", unit="seconds", above=0
+        2.0,
+        "time between two lines of progress; a bar on a terminal moves more often",
+        unit="seconds",
+        above=0,
     )
     limit_s: float | None = setting(
         None, "a life this long stops with a checkpoint, to be resumed", unit="seconds", above=0

@@ -29,6 +29,7 @@ class Facts:
         share: who takes which batch, "equal" or "shared".
         parts: what each rank did.
         hosts: of each rank.
+        evaluated_s: how long rank 0 evaluated while the others trained.
         cores: by host, that the ranks there may use together.
         lost_logs: ranks whose log could not be written.
     """
@@ -38,6 +39,7 @@ class Facts:
     share: str
     parts: tuple[Totals, ...]
     hosts: tuple[str, ...]
+    evaluated_s: float = 0.0
     cores: Mapping[str, int] = field(default_factory=dict)
     lost_logs: tuple[int, ...] = ()
 
@@ -55,8 +57,11 @@ def advice(facts: Facts) -> str:
     wait, exchange = shares["wait"], shares["read"] + shares["write"]
     if wait < MUCH and exchange < MOST:
         return ""
-    slow = _of_slow_rank(facts, wait) if wait >= MUCH else ""
-    return slow or _of_cores(facts) or _of_waiting(facts, wait) or _of_exchange(facts, exchange)
+    if wait >= MUCH:
+        said = _of_slow_rank(facts, wait) or _of_evaluation(facts, whole.seconds)
+        if said:
+            return said
+    return _of_cores(facts) or _of_waiting(facts, wait) or _of_exchange(facts, exchange)
 
 
 def _of_lost_logs(facts: Facts) -> str:
@@ -99,6 +104,16 @@ def _let_others_go_on(facts: Facts) -> str:
     if facts.mode == "ssp":
         return f"; a larger mode.bound than {facts.bound} or mode.kind=asp lets the others go on"
     return ""
+
+
+def _of_evaluation(facts: Facts, seconds: float) -> str:
+    share = facts.evaluated_s / seconds
+    if share < MUCH:
+        return ""
+    return (
+        f"rank 0 evaluated for {share:.0%} of the time, and the others waited for it; a larger "
+        "run.evaluate_every makes that rarer"
+    )
 
 
 def _of_cores(facts: Facts) -> str:

@@ -132,16 +132,17 @@ class Checkpointer:
     def take(self, position: Position, totals: Totals) -> None:
         """Copy everything at the cut; all ranks are at rest until they have met.
 
+        What was begun before is settled.
+
         Args:
             position: of all ranks.
             totals: of all ranks since the start of the run; rank 0's counts.
 
-        Collective: yes.
+        Collective: no.
         """
         self._plan_next()
         if not self._settings.enabled or position.steps == self.taken_steps:
             return
-        self.settle()
         self._copy()
         self._position, self.taken_steps = position, position.steps
         seen = self._best.seen

@@ -22,17 +22,24 @@ class Ending:
     Attributes:
         digest: of its parameters.
         log_is_lost: whether steps are missing in its log that should be there.
+        evaluated_s: how long it evaluated while others trained.
         cores: numbers of those that it may run on.
     """
 
     digest: str
     log_is_lost: bool
+    evaluated_s: float
     cores: tuple[int, ...]
 
     @classmethod
-    def here(cls, digest: str, *, log_is_lost: bool) -> Ending:
+    def here(cls, digest: str, *, log_is_lost: bool, evaluated_s: float) -> Ending:
         """Return what this process says."""
-        return cls(digest=digest, log_is_lost=log_is_lost, cores=tuple(os.sched_getaffinity(0)))
+        return cls(
+            digest=digest,
+            log_is_lost=log_is_lost,
+            evaluated_s=evaluated_s,
+            cores=tuple(os.sched_getaffinity(0)),
+        )
 
 
 def result_facts(
@@ -114,6 +121,7 @@ def last_words(
         share=plan.config.share,
         parts=tuple(parts),
         hosts=tuple(hosts),
+        evaluated_s=endings[0].evaluated_s,
         cores={host: len(there) for host, there in cores.items()},
         lost_logs=tuple(rank for rank, ending in enumerate(endings) if ending.log_is_lost),
     )

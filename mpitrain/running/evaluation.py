@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -27,6 +28,7 @@ class Evaluator:
         parameters: (n,), the snapshot evaluated last.
         versions: (S,) int64, its versions.
         note: told phase and clock when an evaluation begins.
+        spent_s: time that evaluations took so far.
     """
 
     mode: Mode
@@ -38,6 +40,7 @@ class Evaluator:
         self.parameters = np.zeros(self.shards.size, self.model.layout.dtype)
         self.versions = np.zeros(self.shards.count, np.int64)
         self.note: Callable[[int, int], None] = lambda _phase, _clock: None
+        self.spent_s = 0.0
         self._views = self.model.layout.views(self.parameters)
 
     def outcome(self) -> dict[str, Any]:
@@ -62,10 +65,12 @@ class Evaluator:
         Collective: no.
         """
         self.note(EVALUATION, self.mode.clock)
+        began_s = time.perf_counter()
         sums: dict[str, float] = {}
         for batch in self.source.test_slices(self.model.layout.dtype):
             for name, value in self.model.evaluate(parameters, batch).items():
                 sums[name] = sums.get(name, 0.0) + value
+        self.spent_s += time.perf_counter() - began_s
         return {name: float(value) / self.source.num_test for name, value in sums.items()}
 
 

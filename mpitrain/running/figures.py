@@ -30,7 +30,7 @@ class Figures:
         self._taken_steps = first_step
         self._loss = 0.0
 
-    def is_due(self, record: StepRecord, totals: Totals) -> bool:
+    def look(self, record: StepRecord, totals: Totals) -> bool:
         """Look at a step; tell whether it is time to take figures again."""
         if totals.num_steps == 1:
             self._loss, self._taken_s = record.loss, totals.first_s

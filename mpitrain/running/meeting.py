@@ -176,10 +176,7 @@ class Meeting:
         if stop is not None:
             self._stop_here(stop, *self._end())
         if words[0].is_due:
-            self._note(CHECKPOINT, self._mode.clock)
-            self._checkpointer.take(self._mode.position(), self.totals)
-            self._note(WAIT, self._mode.clock)
-            self._world.meet("all ranks have copied what a checkpoint saves", times=WRITING_TIMES)
+            self._take(self._mode.position())
             self._checkpointer.begin_writing(time.perf_counter() - began_s)
         self._mode.go_on(max(word.calls for word in words))
         if words[0].is_due:
@@ -226,12 +223,10 @@ class Meeting:
 
     def _end(self) -> tuple[Position, _Newest]:
         """Write the last checkpoint of this life; return where that is and what came of it."""
-        self._note(CHECKPOINT, self._mode.clock)
         position = self._mode.position()
         began_s = time.perf_counter()
-        self._checkpointer.take(position, self.totals)
+        self._take(position)
         self._checkpointer.begin_writing(time.perf_counter() - began_s)
-        self._note(WAIT, self._mode.clock)
         self._checkpointer.settle()
         return position, self._newest()
 
@@ -239,6 +234,20 @@ class Meeting:
         self.ended_early = True
         self._best.end()
         self._event("early_stop", {"steps": self._mode.position().steps})
+
+    def _take(self, position: Position) -> None:
+        """Copy what a checkpoint saves, on all ranks, when the one before is written.
+
+        A disk may be slow; a rank that does not come back from copying hangs.
+        """
+        world, checkpointer, clock = self._world, self._checkpointer, self._mode.clock
+        self._note(WAIT, clock)
+        checkpointer.settle()
+        world.meet("the checkpoint before is written", times=WRITING_TIMES)
+        self._note(CHECKPOINT, clock)
+        checkpointer.take(position, self.totals)
+        self._note(WAIT, clock)
+        world.meet("all ranks have copied what a checkpoint saves")
 
     def _raise_failure(self, newest: _Newest) -> None:
         if newest.trouble is not None:

@@ -33,7 +33,7 @@ class Progress:
 
     def after_step(self, record: StepRecord, totals: Totals) -> None:
         """Show a line or move the bar when it is time."""
-        if self._figures.is_due(record, totals):
+        if self._figures.look(record, totals):
             self._display.show(self._mode.steps_done, self._figures.take(record, totals))
 
     def tell(self, outcome: Mapping[str, Any]) -> None:

@@ -69,7 +69,7 @@ class Recorder:
 
     def after_step(self, record: StepRecord, totals: Totals) -> None:
         """Write figures when it is time."""
-        if self._sinks and self._figures.is_due(record, totals):
+        if self._sinks and self._figures.look(record, totals):
             figures = self._figures.take(record, totals)
             self._write(self._steps_done(), {NAMES[name]: v for name, v in figures.items()})
 

@@ -288,7 +288,9 @@ class Session:
         digest = parameters_sha256(final)
         self._log.event("digest", {"parameters_sha256": digest})
         is_lost = self.plan.config.log.enabled and not self._log.is_writing
-        self._endings = world.gather_obj(Ending.here(digest, log_is_lost=is_lost))
+        spent_s = self._evaluator.spent_s
+        ending = Ending.here(digest, log_is_lost=is_lost, evaluated_s=spent_s)
+        self._endings = world.gather_obj(ending)
         if len({ending.digest for ending in self._endings}) > 1:
             message = "the ranks ended with different parameters; this is a bug or a broken MPI"
             raise agreed(MpitrainError(message))

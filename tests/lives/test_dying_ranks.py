@@ -15,6 +15,7 @@ CASES = [
     ("launch", "ssp", "wait", "segv"),
     ("launch", "asp", "compute", "loop"),
     ("launch", "asp", "checkpoint", "kill"),
+    ("launch", "bsp", "checkpoint", "stop"),
     ("launch-mpich", "bsp", "write", "kill"),
     ("launch-mpich", "ssp", "read", "stop"),
     ("launch-mpich", "asp", "write", "kill"),

@@ -69,6 +69,17 @@ def test_ranks_that_take_turns_on_cores_are_told() -> None:
     assert "rank 3" in advice(facts(*SLOW, cores=crowded))
 
 
+def test_evaluation_that_others_wait_for_is_told() -> None:
+    """Rank 0 evaluates while the others can do nothing but wait."""
+    said = (
+        "rank 0 evaluated for 50% of the time, and the others waited for it; a larger "
+        "run.evaluate_every makes that rarer"
+    )
+    assert advice(facts(*EVEN, evaluated_s=6.0)) == said
+    assert advice(facts(*EVEN, mode="bsp", evaluated_s=6.0)) == said
+    assert "run.evaluate_every" not in advice(facts(*EVEN, evaluated_s=2.0))
+
+
 def test_tight_bound_is_told_when_waiting_is_most() -> None:
     """Nobody is slow, so lateness is random: a larger bound rides it out."""
     said = (
@@ -108,12 +119,23 @@ def test_lost_log_is_told_before_everything_else() -> None:
         facts(*(totals(),) * 4, cores={"node0": 1, "node1": 1}),
         facts(totals(wait=0.4), totals(wait=0.4), totals(wait=0.2, compute=1.3)),
         facts(*EVEN, mode="asp"),
+        facts(*(totals(),) * 2, evaluated_s=6.0),
         facts(*(replace(part, last_s=0.5) for part in SLOW)),
         facts(*SLOW[:3], totals(wait=0, compute=3.4, steps=9)),
         facts(*(Totals(),) * 2),
         facts(*(totals(write=1.5),) * 2, mode="bsp"),
     ],
-    ids=["well", "crowded", "uneven", "asp-waits", "short", "few-steps", "no-steps", "bsp-writes"],
+    ids=[
+        "well",
+        "crowded",
+        "uneven",
+        "asp-waits",
+        "nobody-waits",
+        "short",
+        "few-steps",
+        "no-steps",
+        "bsp-writes",
+    ],
 )
 def test_nothing_is_said_when_nothing_is_obvious(known: Facts) -> None:
     """Advice that is not sure is noise."""

@@ -45,7 +45,10 @@ def position(mode: str = "asp", size: int = 2) -> Position:
 
 
 def written(folder: Path, at: Position, spoil: dict[str, Any] | None = None) -> Checkpoint:
-    """Write a checkpoint of two ranks; ``spoil`` replaces attributes and arrays of its state."""
+    """Write a checkpoint of two ranks; ``spoil`` replaces attributes and arrays of its state.
+
+    An attribute that it makes None is left out.
+    """
     spoil = spoil or {}
     checkpoints = Checkpoints(folder)
     path = checkpoints.begin(5)
@@ -53,6 +56,7 @@ def written(folder: Path, at: Position, spoil: dict[str, Any] | None = None) -> 
     attributes = state_attributes(at, Totals(num_steps=5), "run", 0, {"run.seed": 1}, seen)
     arrays, offsets = state_arrays(LAYOUT, PARAMETERS, at, 2)
     attributes |= {k: v for k, v in spoil.items() if not isinstance(v, np.ndarray)}
+    attributes = {name: value for name, value in attributes.items() if value is not None}
     arrays |= {k: v for k, v in spoil.items() if isinstance(v, np.ndarray)}
     files = {STATE: write_checkpoint_file(path / STATE, attributes, arrays, offsets)}
     for rank in range(2):
@@ -74,6 +78,12 @@ def test_checkpoint_comes_back_as_it_was(tmp_path: Path) -> None:
     out = np.zeros(8, np.float32)
     read_parameters_into(checkpoint, LAYOUT, out)
     assert out.tolist() == PARAMETERS.tolist()
+
+
+def test_checkpoint_from_before_evaluations_were_kept_is_read(tmp_path: Path) -> None:
+    """There is nothing to go on from then."""
+    checkpoint = written(tmp_path, position(), {"evaluations": None})
+    assert read_position(checkpoint)[-1] == Seen()
 
 
 @pytest.mark.parametrize(("mode", "size", "expected"), [("asp", 2, 2.0), ("asp", 3, 1.5)])
