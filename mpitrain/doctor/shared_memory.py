@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from mpitrain.core.console import size_text
 from mpitrain.doctor.finding import Finding, ok, warning, wrong
-from mpitrain.doctor.wording import size_text
 from mpitrain.mpiexec import OPENMPI
 
 FOLDER = "/dev/shm"

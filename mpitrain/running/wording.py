@@ -8,11 +8,10 @@ from typing import Any
 from mpitrain.build import Plan
 from mpitrain.comm.world import World
 from mpitrain.config import Config
-from mpitrain.core.console import counted
+from mpitrain.core.console import counted, size_text
 from mpitrain.running.totals import Totals
 from mpitrain.storage.log_size import EVENT_BYTES, file_bytes, row_bytes
 
-UNITS = ("kB", "MB", "GB", "TB")
 DOING = {"compute": "computing", "read": "reading", "write": "writing", "wait": "waiting"}
 
 
@@ -36,7 +35,7 @@ def log_size(plan: Plan, size: int) -> str:
     whole = size * file_bytes(-(-num_steps // size), count, per_shard=per_shard)
     whole += num_evaluations * EVENT_BYTES
     row = row_bytes(count, per_shard=per_shard)
-    return f"log: {row} bytes a step, about {shown_bytes(whole)} in all"
+    return f"log: {row} bytes a step, about {size_text(whole)} in all"
 
 
 def ignored_here(config: Config, num_test: int, *, in_job: bool) -> Iterator[str]:
@@ -55,15 +54,6 @@ def ignored_here(config: Config, num_test: int, *, in_job: bool) -> Iterator[str
     if data.micro_batch_size is not None and data.micro_batch_size >= data.batch_size:
         why = f"a mini-batch has {data.batch_size} samples"
         yield f"data.micro_batch_size = {data.micro_batch_size} ({why})"
-
-
-def shown_bytes(num_bytes: float) -> str:
-    """Return a number of bytes for people."""
-    number, unit = num_bytes / 1000, 0
-    while number >= 1000 and unit < len(UNITS) - 1:
-        number, unit = number / 1000, unit + 1
-    digits = 1 if number < 10 else 0
-    return f"{number:.{digits}f} {UNITS[unit]}"
 
 
 def summary(facts: Mapping[str, Any], totals: Totals) -> list[str]:

@@ -4,9 +4,7 @@ import json
 
 import pytest
 
-from mpitrain.core.console import counted
 from mpitrain.doctor.finding import as_json, ok, summary, warning, worst, wrong
-from mpitrain.doctor.wording import size_text
 
 FINDINGS = [ok("a", "fine"), warning("b", "slow", "hurry"), wrong("c", "bad\nworse", "mend\n it")]
 
@@ -42,17 +40,3 @@ def test_finding_that_is_not_ok_needs_a_remedy() -> None:
     """Nobody can report trouble without saying what to do."""
     with pytest.raises(AssertionError):
         wrong("a", "bad", "")
-
-
-@pytest.mark.parametrize(
-    ("num_bytes", "text"),
-    [(0, "0 B"), (1023, "1023 B"), (64 << 20, "64.0 MiB"), (3 << 50, "3072.0 TiB")],
-)
-def test_size_has_a_unit(num_bytes: int, text: str) -> None:
-    """Sizes are read in powers of 1024."""
-    assert size_text(num_bytes) == text
-
-
-def test_one_is_not_plural() -> None:
-    """1 rank, 2 ranks."""
-    assert [counted(number, "rank") for number in (1, 2)] == ["1 rank", "2 ranks"]

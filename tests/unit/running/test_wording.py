@@ -2,11 +2,9 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
-
 from mpitrain.config import from_mapping
 from mpitrain.running.totals import Totals
-from mpitrain.running.wording import ignored_here, shown_bytes, summary
+from mpitrain.running.wording import ignored_here, summary
 
 FACTS: dict[str, Any] = {
     "steps": 2700,
@@ -42,15 +40,6 @@ def test_summary_says_why_a_run_ended_early() -> None:
     assert not any(line.startswith("best") for line in lines)
     for facts in ({"best_steps": 2700}, {"best_metric": None, "metric": None, "seconds": 0.0}):
         assert not any("best" in line for line in summary(FACTS | facts, TOTALS))
-
-
-@pytest.mark.parametrize(
-    ("num_bytes", "text"),
-    [(0, "0.0 kB"), (1234, "1.2 kB"), (23_456, "23 kB"), (34e6, "34 MB"), (2e15, "2000 TB")],
-)
-def test_bytes_are_told_with_two_digits_or_more(num_bytes: float, text: str) -> None:
-    """For people; decimal units."""
-    assert shown_bytes(num_bytes) == text
 
 
 def test_settings_without_use_for_these_data_or_this_job_are_told() -> None:
