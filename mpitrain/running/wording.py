@@ -86,4 +86,4 @@ def summary(facts: Mapping[str, Any], totals: Totals) -> list[str]:
 def early_stop_reason(facts: Mapping[str, Any]) -> str:
     """Return why a run that ended early did; ``facts`` as in result.json."""
     best, at, name = facts["best_metric"], facts["best_steps"], facts["metric_name"]
-    return f"early stop at step {facts['steps']}: no better {name} than {best:.4f} at step {at}"
+    return f"early stop at step {facts['steps']}: the best {name} is {best:.4f} at step {at}"

@@ -36,7 +36,7 @@ def test_summary_says_what_came_out_and_where_the_time_went() -> None:
 def test_summary_says_why_a_run_ended_early() -> None:
     """And does not say the best metric twice; nor at all when it is the last or there is none."""
     lines = summary(FACTS | {"ended_early": True, "steps": 2300}, TOTALS)
-    assert lines[1] == "early stop at step 2300: no better accuracy than 0.9833 at step 2004"
+    assert lines[1] == "early stop at step 2300: the best accuracy is 0.9833 at step 2004"
     assert not any(line.startswith("best") for line in lines)
     for facts in ({"best_steps": 2700}, {"best_metric": None, "metric": None, "seconds": 0.0}):
         assert not any("best" in line for line in summary(FACTS | facts, TOTALS))
