@@ -238,12 +238,15 @@ class Meeting:
     def _take(self, position: Position) -> None:
         """Copy what a checkpoint saves, on all ranks, when the one before is written.
 
-        A disk may be slow; a rank that does not come back from copying hangs.
+        A disk may be slow; a rank that does not come back from copying hangs. Rank 0 alone knows
+        whether the one before failed, and may be tried again at the same step.
         """
         world, checkpointer, clock = self._world, self._checkpointer, self._mode.clock
         self._note(WAIT, clock)
         checkpointer.settle()
-        world.meet("the checkpoint before is written", times=WRITING_TIMES)
+        before = "the checkpoint before is written"
+        taken = world.gather_obj(checkpointer.taken_steps, before, times=WRITING_TIMES)
+        checkpointer.taken_steps = taken[0]
         self._note(CHECKPOINT, clock)
         checkpointer.take(position, self.totals)
         self._note(WAIT, clock)
