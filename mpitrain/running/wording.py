@@ -85,5 +85,8 @@ def summary(facts: Mapping[str, Any], totals: Totals) -> list[str]:
 
 def early_stop_reason(facts: Mapping[str, Any]) -> str:
     """Return why a run that ended early did; ``facts`` as in result.json."""
-    best, at, name = facts["best_metric"], facts["best_steps"], facts["metric_name"]
-    return f"early stop at step {facts['steps']}: the best {name} is {best:.4f} at step {at}"
+    best, name = facts["best_metric"], facts["metric_name"]
+    said = f"early stop at step {facts['steps']}"
+    if best is None:  # every one was NaN or infinite
+        return f"{said}: no {name} was a finite number"
+    return f"{said}: the best {name} is {best:.4f} at step {facts['best_steps']}"

@@ -38,6 +38,8 @@ def test_summary_says_why_a_run_ended_early() -> None:
     lines = summary(FACTS | {"ended_early": True, "steps": 2300}, TOTALS)
     assert lines[1] == "early stop at step 2300: the best accuracy is 0.9833 at step 2004"
     assert not any(line.startswith("best") for line in lines)
+    never = FACTS | {"ended_early": True, "best_metric": None, "best_steps": None}
+    assert summary(never, TOTALS)[1] == "early stop at step 2700: no accuracy was a finite number"
     for facts in ({"best_steps": 2700}, {"best_metric": None, "metric": None, "seconds": 0.0}):
         assert not any("best" in line for line in summary(FACTS | facts, TOTALS))
 
