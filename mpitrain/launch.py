@@ -23,10 +23,9 @@ from mpitrain.launch_environment import launcher_defaults
 from mpitrain.launch_hosts import Hosts, host_words, num_slots, parsed_hosts
 from mpitrain.launch_job import Job
 from mpitrain.launch_note import LaunchNote
-from mpitrain.mpiexec import MPICH, OPENMPI, TITLES, find_mpiexec
+from mpitrain.mpiexec import MPICH, SRUN_MPI, TITLES, find_mpiexec
 from mpitrain.slurm import Slurm
 
-SRUN_MPI = {OPENMPI: "pmix", MPICH: "pmi2"}  # how Slurm speaks to each
 PACKAGE_COMMANDS = ("bench", "doctor", "resume", "train")
 STOPPABLE_COMMANDS = ("resume", "train")  # stop with a checkpoint when they are asked to
 

@@ -20,6 +20,7 @@ from mpitrain.core.errors import UserError
 OPENMPI, MPICH = "openmpi", "mpich"
 KINDS = (OPENMPI, MPICH)
 TITLES = {OPENMPI: "Open MPI", MPICH: "MPICH"}
+SRUN_MPI = {OPENMPI: "pmix", MPICH: "pmi2"}  # how Slurm's srun speaks to each
 
 # a library's file name ends in the version of its binary interface; 12 is that of MPICH's family
 _INTERFACES = {"40": OPENMPI, "12": MPICH}

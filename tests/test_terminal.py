@@ -59,7 +59,7 @@ def test_bar_lives_above_its_evaluations_and_standard_output_is_json_alone(tmp_p
         "run.steps=100",
         "run.evaluate_every=25",
         f"run.directory={tmp_path / 'run'}",
-        "mode.kind=asp",
+        "mode.kind=bsp",  # rank 0 comes to every evaluation
         "straggler.kind=constant",
         "straggler.delay=0.02",
     )

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from mpitrain.core.console import counted
 from mpitrain.doctor.finding import Finding, ok, warning, wrong
-from mpitrain.mpiexec import MPICH, OPENMPI
+from mpitrain.mpiexec import SRUN_MPI
 from mpitrain.slurm import Slurm
 
 _SIZES = (  # what launchers call the number of processes that they started
@@ -15,7 +15,6 @@ _SIZES = (  # what launchers call the number of processes that they started
     ("Slurm", "SLURM_STEP_NUM_TASKS"),
     ("Slurm", "SLURM_NTASKS"),
 )
-_SRUN = {OPENMPI: "srun --mpi=pmix", MPICH: "srun --mpi=pmi2"}
 
 
 def expected_size(environ: Mapping[str, str]) -> tuple[str, int] | None:
@@ -41,7 +40,7 @@ def judge_ranks(size: int, expected: tuple[str, int] | None, kind: str | None) -
         return ok("ranks", value + hint)
     who, number = expected
     if size == 1:
-        srun = _SRUN.get(kind or "", "srun --mpi=TYPE")
+        srun = f"srun --mpi={SRUN_MPI.get(kind or '', 'TYPE')}"
         remedy = f"start them with {srun} under Slurm, else with 'python -m mpitrain launch'"
         return wrong(
             "ranks",

@@ -6,6 +6,7 @@ They are a convenience: what cannot be written is said once, and training goes o
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from typing import Any, Protocol
 
 from mpitrain.modes.record import StepRecord
@@ -93,6 +94,8 @@ class Recorder:
                 do(sink)
             except OSError as error:
                 self._sinks.remove(sink)
+                with suppress(OSError):
+                    sink.close()
                 self._say(error, sink.name)
 
     def _say(self, error: OSError, name: str = "") -> None:
