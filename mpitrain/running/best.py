@@ -84,14 +84,31 @@ class Best:
 
     @classmethod
     def of(cls, config: Config, earlier: Seen) -> Best:
-        """Return what goes on from ``earlier``; a run that had ended counts anew."""
+        """Return what goes on from ``earlier``."""
         run, is_larger_better = config.run, config.checkpoint.best == "largest"
         seen = earlier
         if seen.is_larger_better != is_larger_better:
             seen = Seen(is_larger_better=is_larger_better)
-        if seen.has_ended:
-            seen = replace(seen, num_without=0, has_ended=False)
         return cls(run.early_stop, run.early_stop_delta, seen)
+
+    def look_at_end(self, steps: int, metric: float | None, every_steps: int | None) -> None:
+        """Take note of the evaluation at a run's end, as one that goes on would have.
+
+        One that a longer run would not have made may be the best, but is not counted.
+
+        Args:
+            steps: of all ranks.
+            metric: on the test samples; None changes nothing.
+            every_steps: ``run.evaluate_every``.
+        """
+        before = self.seen
+        self.look(steps, metric)
+        if not every_steps or steps < (before.last_steps // every_steps + 1) * every_steps:
+            self.seen = replace(before, metric=self.seen.metric, steps=self.seen.steps)
+
+    def begin_anew(self) -> None:
+        """Count anew: the run had ended and goes on."""
+        self.seen = replace(self.seen, num_without=0, has_ended=False)
 
     def look(self, steps: int, metric: float | None) -> None:
         """Take note of an evaluation; a metric that is no finite number is not better.

@@ -170,7 +170,7 @@ class Checkpointer:
         """
         if not self._is_judged:
             means, name = self._evaluate(self._parameters), self._plan.model.metric_name
-            metric = means.get(name, means.get("loss"))
+            metric = means.get(name)
             is_number = metric is not None and math.isfinite(metric)
             self._facts |= {"metric_name": name, "metric": metric if is_number else None}
             self._is_judged = True

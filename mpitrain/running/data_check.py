@@ -1,9 +1,10 @@
-"""A look at the data before a run begins, so that a bad sample is no run that diverges."""
+"""A look at data and model before a run begins: a bad sample is no run that diverges."""
 
 from __future__ import annotations
 
 import math
 from itertools import islice
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -11,6 +12,7 @@ import numpy.typing as npt
 from mpitrain.core.batch import Batch
 from mpitrain.core.errors import UserError
 from mpitrain.data.source import Source
+from mpitrain.models.model import Model
 
 MOST_BYTES = 64 << 20  # that a rank looks at
 PIECE_BYTES = 4 << 20
@@ -43,6 +45,31 @@ def check_samples(source: Source, dtype: npt.DTypeLike, rank: int, size: int) ->
         for batch in islice(source.test_slices(dtype), max(MOST_BYTES // (sample_bytes << 10), 1)):
             _check("test", at, batch, source.num_classes)
             at += len(batch.y)
+
+
+def check_evaluation(model: Model, source: Source, parameters: npt.NDArray[Any]) -> None:
+    """Check on one test sample, if there is any, that a model's ``evaluate`` returns its metric.
+
+    Better now than at the end of a long run.
+
+    Args:
+        model: of the run.
+        source: of its data.
+        parameters: (n,), the initial ones.
+
+    Raises:
+        UserError: it does not; names what it returns.
+
+    Collective: no.
+    """
+    for batch in islice(source.test_slices(model.layout.dtype, 1), 1):
+        found = model.evaluate(model.layout.views(parameters), batch)
+        if model.metric_name not in found:
+            message = (
+                f"the model's evaluate() returns {', '.join(map(repr, found)) or 'nothing'}, not "
+                f"its metric_name {model.metric_name!r}; return the sum over the batch by that name"
+            )
+            raise UserError(message)
 
 
 def _check(part: str, start: int, batch: Batch, num_classes: int) -> None:

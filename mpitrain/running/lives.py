@@ -22,7 +22,7 @@ from mpitrain.running.bookkeeping import (
     write_failure,
 )
 from mpitrain.running.checkpoint_content import read_parameters_into
-from mpitrain.running.data_check import check_samples
+from mpitrain.running.data_check import check_evaluation, check_samples
 from mpitrain.running.resuming import (
     Resumption,
     check_data,
@@ -70,6 +70,7 @@ def run_training(
     world.check_equal(_identity(plan))
     dtype = plan.model.layout.dtype
     world.agree(lambda: check_samples(plan.source, dtype, world.rank, world.size))
+    world.from_root(lambda: check_evaluation(plan.model, plan.source, plan.initial))
     stop = stop or Stop()
     _prepare(world, config, stop)
 

@@ -208,6 +208,11 @@ class Meeting:
             text = min(troubles, key=lambda trouble: trouble.weight).text
             raise self._failure(text, self._newest())
 
+    def end_at_once(self) -> None:
+        """Take note that the life before had ended the run early, and was cut off then."""
+        self.ended_early = True
+        self.parts = [Totals() for _ in range(self._world.size)]
+
     def close(self) -> None:
         """Exchange what went wrong after the last meeting, when the logs were closed.
 

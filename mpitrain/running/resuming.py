@@ -15,7 +15,7 @@ from mpitrain.config import ENVIRONMENT, Config, changed, from_mapping, parsed, 
 from mpitrain.config.text import read_toml
 from mpitrain.core.errors import CheckpointError, LogError, UserError
 from mpitrain.core.position import Position, Start
-from mpitrain.running.best import Seen
+from mpitrain.running.best import Best, Seen
 from mpitrain.running.checkpoint_content import read_position
 from mpitrain.running.loaded_checkpoint import checkpoint_at
 from mpitrain.running.totals import Totals
@@ -121,8 +121,7 @@ def find_resumption(
     else:
         position, totals, run_id, terms, seen = read_position(checkpoint)
         _check_terms(config, terms, run_toml)
-        if seen.has_ended and is_done(directory):
-            _check_length(old, config, seen)
+        seen = _seen_after(directory, checkpoint, old, config, seen)
     life = next_life(directory)
     return Resumption(config, directory, checkpoint, position, totals, seen, run_id, life, facts)
 
@@ -204,15 +203,33 @@ def _check_terms(config: Config, terms: Mapping[str, Any], run_toml: Path) -> No
             raise UserError(message)
 
 
-def _check_length(old: Config, new: Config, seen: Seen) -> None:
-    """Refuse to go on with a run that ended early, when nothing says that it should."""
-    if all(getattr(old.run, key) == getattr(new.run, key) for key in LENGTH):
+def _seen_after(
+    directory: RunDirectory, checkpoint: Checkpoint, old: Config, new: Config, seen: Seen
+) -> Seen:
+    """Return what the evaluations before the new life have shown.
+
+    A run evaluates at its end, after its last checkpoint; its result keeps that. One that was cut
+    off when it had ended early, and whose length nobody changes, has only to say so.
+    """
+    best = Best.of(new, seen)
+    has_ended, is_over = best.seen.has_ended, is_done(directory)
+    result = (read_json(directory.result) or {}) if is_over else {}
+    if (result.get("life"), result.get("steps")) == (checkpoint.life, checkpoint.steps):
+        metric = result.get("metric")
+        metric = metric if isinstance(metric, float) else None
+        best.look_at_end(checkpoint.steps, metric, old.run.evaluate_every)
+    if not has_ended:
+        return best.seen
+    if any(getattr(old.run, key) != getattr(new.run, key) for key in LENGTH):
+        best.begin_anew()
+    elif is_over:
         message = (
             f"the run ended early, after {seen.num_without} evaluations without a better metric "
             f"(run.early_stop = {old.run.early_stop}); to go on give run.early_stop=none, a larger "
             "one, or a larger run.steps or run.data_passes"
         )
         raise UserError(message)
+    return best.seen
 
 
 def _changed(old: Config, overrides: Sequence[str] | Mapping[str, Any]) -> Config:

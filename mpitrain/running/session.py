@@ -102,7 +102,10 @@ class Session:
             with self._log:  # on an error it is closed as the log of a rank that was cut off
                 self._mode.put(self.plan.initial)
                 self._tell_start()
-                self._train()
+                if self._best.seen.has_ended:
+                    self._meeting.end_at_once()
+                else:
+                    self._train()
                 facts, parameters = self._conclude()
             self._meeting.close()
         except MpitrainError as error:

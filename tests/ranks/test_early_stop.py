@@ -14,6 +14,7 @@ from mpitrain.comm.world import World
 from mpitrain.config import Config, from_mapping
 from mpitrain.core.errors import StoppedError, UserError
 from mpitrain.data.synthetic import SyntheticSource
+from mpitrain.models.mlp import Mlp
 from mpitrain.running.lives import run_training
 from mpitrain.storage.reading import open_log
 from tests.ranks.test_lives import go_on, settings, train
@@ -66,12 +67,12 @@ def test_run_ends_early_and_goes_on_when_asked(comm: MPI.Intracomm, mode: str, s
     assert (whole.steps, whole.ended_early, whole.life) == (length, False, 2)
     if world.is_root:
         told = [
-            [detail["accuracy"] for _, kind, detail in life.ranks[0].events if kind == "evaluation"]
+            detail["accuracy"]
             for life in open_log(root).lives
+            for _, kind, detail in life.ranks[0].events
+            if kind == "evaluation"
         ]
-        # what a life found at its end comes after its last checkpoint: the next does not know it
-        kept = [metric for metrics in told[:-1] for metric in metrics[:-1]] + told[-1]
-        assert whole.best_metric == max(kept)
+        assert whole.best_metric == max(told)
         assert verify(root).ok, verify(root)
     world.close()
 
@@ -97,6 +98,65 @@ def test_early_end_of_bsp_does_not_depend_on_stops_and_checkpoints(comm: MPI.Int
             expected.best_metric,
             expected.best_steps,
         )
+    world.close()
+
+
+@pytest.mark.ranks(3)
+@pytest.mark.parametrize(("mode", "share"), COMBINATIONS)
+def test_run_cut_off_after_its_early_end_only_says_so(
+    comm: MPI.Intracomm, mode: str, share: str
+) -> None:
+    """The last checkpoint knows that it had ended: no step more, the same result."""
+    world = World(comm)
+    root = Path(shared_directory(world), "run")
+    straggler = {"kind": "exponential", "delay": 0.001}
+    tables = {"mode": MODES[mode], "straggler": straggler}
+    result = train(world, early(root, 6000, 30, run={"share": share}, **tables))
+    assert result.ended_early
+    if world.is_root:
+        (root / "result.json").unlink()
+        (root / "status.json").write_text('{"status": "running", "life": 0}')
+    world.meet("it looks cut off")
+    again = go_on(world, root)
+    assert (again.steps, again.ended_early, again.life) == (result.steps, True, 1)
+    assert again.parameters_sha256 == result.parameters_sha256
+    if world.is_root:
+        assert verify(root).ok, verify(root)
+    more = go_on(world, root, run__early_stop=None, run__steps=result.steps // 3 * 3 + 30)
+    assert more.steps > result.steps
+    world.close()
+
+
+@pytest.mark.ranks(3)
+@pytest.mark.parametrize("first", [12, 18, 15])
+def test_extended_run_ends_early_where_one_in_one_part_does(
+    comm: MPI.Intracomm, first: int
+) -> None:
+    """What was evaluated at the end of the first part is known to the second."""
+    world = World(comm)
+    directory = Path(shared_directory(world))
+    expected = train(world, early(directory / "a"))
+    part = train(world, early(directory / "b", first))
+    assert (part.steps, part.ended_early) == (first, False)
+    whole = go_on(world, directory / "b", run__steps=240)
+    assert (whole.steps, whole.ended_early) == (expected.steps, True)
+    assert whole.parameters_sha256 == expected.parameters_sha256
+    if first != 15:  # which no run in one part evaluates at
+        assert (whole.best_metric, whole.best_steps) == (expected.best_metric, expected.best_steps)
+    world.close()
+
+
+@pytest.mark.ranks(2)
+def test_model_whose_evaluation_lacks_its_metric_is_refused(comm: MPI.Intracomm) -> None:
+    """Before anything is written: it could end no run and judge no checkpoint."""
+    world = World(comm)
+    root = Path(shared_directory(world), "run")
+    model = Mlp(7, (9,), 3, "tanh", "float32")
+    model.metric_name = "perplexity"
+    model.evaluate = lambda _parameters, _batch: {"loss": 1.0}  # type: ignore[method-assign]
+    with pytest.raises(UserError, match=r"returns 'loss', not its metric_name 'perplexity'"):
+        train(world, early(root), model=model)
+    assert not root.exists()
     world.close()
 
 

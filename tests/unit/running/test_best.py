@@ -71,9 +71,25 @@ def test_run_that_had_ended_early_counts_anew() -> None:
     ended = looked(Best(limit=1), 0.5, 0.4)
     ended.end()
     again = Best.of(stopping(early_stop=1), ended.seen)
+    assert again.seen.has_ended  # it has only to say so
+    again.begin_anew()
     assert not again.is_enough(1000)
     assert (again.seen.metric, again.seen.has_ended) == (0.5, False)
     assert looked(again, 0.45).is_enough(1000)
+
+
+@pytest.mark.parametrize(
+    ("steps", "every_steps", "num_without"), [(30, 10, 1), (29, 10, 0), (29, None, 0), (47, 10, 1)]
+)
+def test_evaluation_at_the_end_counts_where_a_longer_run_has_one(
+    steps: int, every_steps: int | None, num_without: int
+) -> None:
+    """A run in two parts ends where one in one part does; the best metric is any."""
+    worse, better = looked(Best(), 0.4, 0.5), looked(Best(), 0.4, 0.5)
+    worse.look_at_end(steps, 0.45, every_steps)
+    assert (worse.seen.metric, worse.seen.num_without) == (0.5, num_without)
+    better.look_at_end(steps, 0.75, every_steps)
+    assert (better.seen.metric, better.seen.steps, better.seen.num_without) == (0.75, steps, 0)
 
 
 def test_best_of_the_other_direction_is_forgotten() -> None:
