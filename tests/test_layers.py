@@ -22,9 +22,10 @@ LAYERS = [
     {"config"},
     {"models", "optim", "consistency", "comm", "storage"},
     {"data", "analysis", "result", "kernels"},
-    {"modes", "launch_aftermath", "factories"},
+    {"modes", "launch_aftermath", "factories", "schedules"},
     {"launch_job", "build"},
     {"running"},
+    {"replay"},
     {"entry", "launch", "bench", "doctor"},
     {"__init__"},
     {"commands"},
@@ -39,7 +40,17 @@ DOORS = {
     "tqdm": {"running"},
     "tensorboardX": {"running"},
 }
-NO_MPI = {"analysis", "storage", "core", "models", "optim", "data", "consistency", "kernels"}
+NO_MPI = {
+    "analysis",
+    "storage",
+    "core",
+    "models",
+    "optim",
+    "data",
+    "consistency",
+    "kernels",
+    "schedules",
+}
 
 
 def modules() -> list[Path]:
