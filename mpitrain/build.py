@@ -226,7 +226,7 @@ def open_exchange(world: World, plan: Plan, patience: Patience) -> Exchange:
 
     Collective: yes.
     """
-    update = _make_update(plan, world.size)
+    update = make_update(plan)
     update.age = int(plan.start.position.ages[world.rank])
     if plan.config.mode.kind == "bsp":
         return _open_synchronous(world, plan, update)
@@ -295,7 +295,9 @@ def _make_work(config: Config, tickets_per_pass: int, start: Position) -> Work:
     return SharedWork(steps, start.era_steps, start.deal)
 
 
-def _make_update(plan: Plan, size: int) -> Update:
+def make_update(plan: Plan) -> Update:
+    """Return the optimiser of one rank; its state is zeros."""
+    size = plan.start.position.size
     settings = plan.config.optimizer
     schedule = Schedule(
         kind=settings.schedule,

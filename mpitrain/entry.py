@@ -68,6 +68,29 @@ def resume_command(directory: str, overrides: Sequence[str], checkpoint: str | N
     return _command(run)
 
 
+def replay_command(directory: str, overrides: Sequence[str]) -> int:
+    """Replay a recorded run in this process; return the exit code, 1 where it is not the same.
+
+    The last line on standard output is the result as JSON.
+
+    Collective: no; MPI is not started.
+    """
+    _one_thread()
+    from mpitrain.replay.session import replay_run
+
+    found = replay_run(Path(directory), overrides)
+    for line in found.lines:
+        tell(f"mpitrain: {line}\n")
+    _say_result(found.result)
+    return FAILED if found.is_same is False else 0
+
+
+def _say_result(result: Result) -> None:
+    with suppress(OSError, ValueError, AttributeError):  # it is in result.json too
+        sys.stdout.write(result.json_line() + "\n")
+        sys.stdout.flush()
+
+
 def _command(run: Callable[[World], Result]) -> int:
     """Run a command on all ranks, tell how it ended, and return the exit code."""
     COMMAND_LINE.listen(EARLY_SIGNALS)
@@ -86,9 +109,7 @@ def _command(run: Callable[[World], Result]) -> int:
         world.close()
         return STOPPED if is_stop else USER_MISTAKE if isinstance(error, UserError) else FAILED
     if world.is_root:
-        with suppress(OSError, ValueError, AttributeError):  # it is in result.json too
-            sys.stdout.write(result.json_line() + "\n")
-            sys.stdout.flush()
+        _say_result(result)
     world.close()
     return 0
 
@@ -174,6 +195,36 @@ def resume(
     return _call(run, comm)
 
 
+def replay(
+    directory: str | Path,
+    model: Model | None = None,
+    data: Data | None = None,
+    **overrides: Any,  # values of configuration keys
+) -> Result:
+    """Take every step of a recorded run again, in this process; it becomes a run of its own.
+
+    Args:
+        directory: the run directory.
+        model: the run's model, where it was given to ``train``.
+        data: the run's data, where they were given to ``train``.
+        **overrides: configuration values by dotted key: what to do otherwise under the same
+            schedule, ``**{"optimizer.rate": 0.05}``.
+
+    Returns:
+        what came out; ``result.is_same`` tells whether losses and parameters are the run's, None
+        where something was changed.
+
+    Raises:
+        UserError: the run cannot be replayed, or not with these changes.
+
+    Collective: no; MPI is not started.
+    """
+    _one_thread()
+    from mpitrain.replay.session import replay_run
+
+    return replay_run(Path(directory), overrides, model=model, source=data).result
+
+
 def _call(run: Callable[[World, Stop], Result], comm: MPI.Intracomm | None) -> Result:
     """Run on all ranks of ``comm``, listening to the stop signal meanwhile."""
     world = _open_world(comm)
@@ -198,11 +249,9 @@ def _resolved(config: Config | str | Path | None, overrides: Mapping[str, Any]) 
 
 
 def _open_world(comm: MPI.Intracomm | None = None) -> World:
-    is_late = "numpy" in sys.modules and "OPENBLAS_NUM_THREADS" not in os.environ
-    rank_defaults(os.environ)
+    _one_thread()
     try:
         from mpitrain.comm.world import World  # starts MPI
-        from mpitrain.environment import limit_blas_threads
     except (ImportError, RuntimeError) as error:
         message = (
             f"MPI cannot be started: {error}; install one into this environment, for example "
@@ -210,6 +259,14 @@ def _open_world(comm: MPI.Intracomm | None = None) -> World:
         )
         raise UserError(message) from error
 
-    if is_late:
-        limit_blas_threads(int(os.environ["OPENBLAS_NUM_THREADS"]))
     return World(comm)
+
+
+def _one_thread() -> None:
+    """Set what a rank needs, so that NumPy computes with one thread, loaded already or not."""
+    is_late = "numpy" in sys.modules and "OPENBLAS_NUM_THREADS" not in os.environ
+    rank_defaults(os.environ)
+    if is_late:
+        from mpitrain.environment import limit_blas_threads
+
+        limit_blas_threads(int(os.environ["OPENBLAS_NUM_THREADS"]))

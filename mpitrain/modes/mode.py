@@ -12,6 +12,21 @@ from mpitrain.core.position import Position
 from mpitrain.modes.record import StepRecord
 
 
+class Watched(Protocol):
+    """What progress and evaluations look at: a mode, or a replay."""
+
+    @property
+    def steps_done(self) -> int:
+        """Steps of all ranks together since the start of the run."""
+
+    @property
+    def clock(self) -> int:
+        """Steps of this rank in this era."""
+
+    def snapshot_into(self, out: npt.NDArray[Any], versions: npt.NDArray[np.int64]) -> None:
+        """Copy the present parameters and their versions."""
+
+
 class Mode(Protocol):
     """How one step of one rank exchanges with the others.
 

@@ -114,6 +114,15 @@ class Update:
         if factor != 1.0:
             np.multiply(self.change_of[shard], factor, out=self.change_of[shard])
 
+    needs_present = False
+
+    def predict_shard(self, shard: int) -> None:
+        """Temporary."""
+
+    def finish_shard(self, shard: int, tau: int, present: Vector | None) -> float:
+        """Temporary."""
+        return 1.0
+
     def norm(self) -> float:
         """Return the Euclidean norm of ``change``."""
         return float(sum_of_squares(self.change) ** 0.5)

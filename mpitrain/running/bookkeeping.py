@@ -11,13 +11,13 @@ import uuid
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from mpitrain import environment
 from mpitrain.build import Plan
-from mpitrain.comm.world import World
 from mpitrain.config import Config, changed, to_toml
 from mpitrain.core.errors import LogError, MpitrainError, UserError
+from mpitrain.core.layout import Layout
 from mpitrain.storage.durable import make_folder, sync_folder, write_bytes
 from mpitrain.storage.joint_view import write_joint_view
 from mpitrain.storage.null_log import NullLog
@@ -34,6 +34,41 @@ PARTS = (
     "metrics.csv",
     "tensorboard",
 )
+
+
+class Place(Protocol):
+    """A rank as what it writes knows it: comm.world.World, or one that is only simulated."""
+
+    @property
+    def rank(self) -> int:
+        """Number of this rank."""
+
+    @property
+    def size(self) -> int:
+        """Number of ranks."""
+
+    @property
+    def host(self) -> str:
+        """Name of this rank's host."""
+
+    @property
+    def hosts(self) -> list[str]:
+        """Name of every rank's host, by rank."""
+
+    @property
+    def library(self) -> str:
+        """Name and version of the MPI library, "none" without one."""
+
+    @property
+    def thread_level(self) -> str:
+        """Thread level of MPI, "none" without one."""
+
+    @property
+    def is_root(self) -> bool:
+        """Whether this rank speaks for all."""
+
+    def speak(self, text: str) -> None:
+        """Say a line to people."""
 
 
 def make_directory(config: Config) -> RunDirectory:
@@ -67,7 +102,7 @@ def _make_log_root(folder: Path) -> None:
         raise UserError(message) from error
 
 
-def fill_directory(directory: RunDirectory, plan: Plan, world: World) -> str:
+def fill_directory(directory: RunDirectory, plan: Plan, world: Place) -> str:
     """Write run.toml and status.json of a new run; return the run's id.
 
     Raises:
@@ -90,7 +125,7 @@ def fill_directory(directory: RunDirectory, plan: Plan, world: World) -> str:
     return run_id
 
 
-def reopen_directory(directory: RunDirectory, plan: Plan, world: World, run_id: str) -> None:
+def reopen_directory(directory: RunDirectory, plan: Plan, world: Place, run_id: str) -> None:
     """Make a run directory ready for its next life; what earlier lives left is kept.
 
     Raises:
@@ -114,7 +149,7 @@ def reopen_directory(directory: RunDirectory, plan: Plan, world: World, run_id: 
 
 
 def _write_run_file(
-    directory: RunDirectory, plan: Plan, config: Config, world: World, run_id: str
+    directory: RunDirectory, plan: Plan, config: Config, world: Place, run_id: str
 ) -> None:
     facts = {**environment.facts(), "hosts": world.hosts, "data_sha256": plan.source.digest}
     facts |= {"mpi_library": world.library, "run_id": run_id}
@@ -158,7 +193,7 @@ def write_failure(directory: RunDirectory, life: int, reason: str) -> None:
 
 
 def open_log(
-    world: World, plan: Plan, directory: RunDirectory, attributes: Mapping[str, Any]
+    world: Place, plan: Plan, directory: RunDirectory, attributes: Mapping[str, Any]
 ) -> LogWriter | NullLog:
     """Open this rank's staleness log; rank 0 writes the joint view too.
 
@@ -192,7 +227,7 @@ def open_log(
 
 
 def _write_log(
-    world: World, plan: Plan, directory: RunDirectory, attributes: Mapping[str, Any]
+    world: Place, plan: Plan, directory: RunDirectory, attributes: Mapping[str, Any]
 ) -> LogWriter:
     log, start = plan.config.log, plan.start
     folder = directory.life_directory(start.life)
@@ -218,10 +253,15 @@ def _write_log(
     return writer
 
 
-def log_attributes(world: World, plan: Plan) -> dict[str, str | int]:
-    """Return what every log says of the run and of this rank."""
-    config, layout = plan.config, plan.model.layout
+def layout_text(layout: Layout) -> str:
+    """Return names, shapes and dtype of the parameters as JSON."""
     shapes = {name: list(s) for name, s in zip(layout.names, layout.shapes, strict=True)}
+    return json.dumps({"dtype": layout.dtype.name, "shapes": shapes})
+
+
+def log_attributes(world: Place, plan: Plan) -> dict[str, str | int]:
+    """Return what every log says of the run and of this rank."""
+    config = plan.config
     facts, start = environment.facts(), plan.start
     return {
         "life": start.life,
@@ -245,7 +285,7 @@ def log_attributes(world: World, plan: Plan) -> dict[str, str | int]:
         "num_samples": plan.source.num_samples,
         "block": plan.source.block,
         "shards": plan.shards.count,
-        "layout": json.dumps({"dtype": layout.dtype.name, "shapes": shapes}),
+        "layout": layout_text(plan.model.layout),
         "mpi_library": world.library,
         "thread_level": world.thread_level,
         "blas": facts["blas"],

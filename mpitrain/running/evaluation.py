@@ -13,7 +13,7 @@ from mpitrain.core.phases import EVALUATION
 from mpitrain.core.shards import Shards
 from mpitrain.data.source import Source
 from mpitrain.models.model import Model
-from mpitrain.modes.mode import Mode
+from mpitrain.modes.mode import Watched
 from mpitrain.modes.record import StepRecord
 from mpitrain.running.totals import Totals
 
@@ -31,7 +31,7 @@ class Evaluator:
         spent_s: time that evaluations took so far.
     """
 
-    mode: Mode
+    mode: Watched
     model: Model
     source: Source
     shards: Shards

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mpitrain.modes.mode import Mode
+from mpitrain.modes.mode import Watched
 from mpitrain.modes.record import StepRecord
 from mpitrain.running.totals import Totals
 
@@ -16,7 +16,7 @@ class Figures:
     its newest.
     """
 
-    def __init__(self, mode: Mode, first_step: int, batch_size: int, every_s: float) -> None:
+    def __init__(self, mode: Watched, first_step: int, batch_size: int, every_s: float) -> None:
         """Take the figures of ``mode``.
 
         Args:

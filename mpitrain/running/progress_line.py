@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from mpitrain.modes.mode import Mode
+from mpitrain.modes.mode import Watched
 from mpitrain.modes.record import StepRecord
 from mpitrain.running.display import open_display
 from mpitrain.running.figures import Figures
@@ -16,7 +16,7 @@ class Progress:
     """Shows figures and evaluations; lives on rank 0."""
 
     def __init__(
-        self, mode: Mode, first_step: int, total_steps: int, batch_size: int, every_s: float
+        self, mode: Watched, first_step: int, total_steps: int, batch_size: int, every_s: float
     ) -> None:
         """Show the progress of ``mode``.
 

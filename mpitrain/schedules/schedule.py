@@ -8,7 +8,7 @@ makes. That is all that training depends on beside the run file; times are kept 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -56,4 +56,18 @@ class Schedule:
     @property
     def num_shards(self) -> int:
         """S."""
-        return self.read.shape[1]
+        return int(self.read.shape[1])
+
+    @property
+    def last_version(self) -> int:
+        """The largest version that an update makes."""
+        return int(self.written.max(initial=self.first_version))
+
+    def where(self, is_kept: npt.NDArray[np.bool_]) -> Schedule:
+        """Return the schedule of some rows, (U,) bool; itself where they are all."""
+        if is_kept.all():
+            return self
+        rows = ("rank", "clock", "ticket", "read", "written", "lead")
+        kept = {name: getattr(self, name)[is_kept] for name in rows}
+        times = {name: column[is_kept] for name, column in self.times.items()}
+        return replace(self, **kept, times=times)

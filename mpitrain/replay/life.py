@@ -1,0 +1,185 @@
+"""One life of a replay: its ranks, its logs, its steps and the checkpoint at its end."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from mpitrain.build import Plan
+from mpitrain.core.position import Position, Start
+from mpitrain.modes.record import StepRecord
+from mpitrain.replay.collective import CollectiveReplay
+from mpitrain.replay.place import Place
+from mpitrain.replay.ranks import Worker
+from mpitrain.replay.windowed import WindowedReplay
+from mpitrain.running.best import Seen
+from mpitrain.running.bookkeeping import log_attributes, open_log
+from mpitrain.running.checkpoint_content import (
+    rank_arrays,
+    rank_attributes,
+    rank_file,
+    state_arrays,
+    state_attributes,
+)
+from mpitrain.running.loader import Loader
+from mpitrain.running.log_keeper import LogKeeper
+from mpitrain.running.resuming import terms_of
+from mpitrain.running.totals import Totals
+from mpitrain.schedules.schedule import Schedule
+from mpitrain.storage.checkpoint_file import write_checkpoint_file
+from mpitrain.storage.checkpoint_mark import MARK, STATE
+from mpitrain.storage.checkpoints import Checkpoints
+from mpitrain.storage.run_directory import RunDirectory
+
+Look = Callable[[int, StepRecord], None]
+
+
+class ReplayedLife:
+    """Trains under the schedule of one life, in this process.
+
+    Attributes:
+        plan: of the life; ``initial`` is what it starts from.
+        workers: its simulated ranks.
+        engine: what applies updates.
+        totals: of this life, by the schedule's times.
+        log: of rank 0, for events.
+    """
+
+    def __init__(
+        self, plan: Plan, schedule: Schedule, directory: RunDirectory, run_id: str, look: Look
+    ) -> None:
+        """Open the logs.
+
+        Args:
+            plan: of the life.
+            schedule: of the life.
+            directory: of the replay.
+            run_id: of the replay.
+            look: told the schedule's row and the record of every step that is done.
+        """
+        self.plan, self._schedule = plan, schedule
+        self._directory, self._run_id, self._look = directory, run_id, look
+        self.totals = Totals()
+        self._now_s = 0.0
+        num_workers = 1 if schedule.is_collective else schedule.size  # in bsp all have one state
+        self.workers = [Worker(plan, rank) for rank in range(num_workers)]
+        make = CollectiveReplay if schedule.is_collective else WindowedReplay
+        loader = Loader(plan.source, plan.order, plan.model.layout.dtype, ahead=1)
+        self.engine = make(plan, schedule, self.workers, loader.load, self._after_step)
+        self._logs = [self._open(rank) for rank in range(schedule.size)]
+        self._open_logs = ExitStack()
+
+    @property
+    def log(self) -> LogKeeper:
+        """The log of rank 0, for events."""
+        return self._logs[0]
+
+    def __enter__(self) -> Self:
+        for log in self._logs:
+            self._open_logs.enter_context(log)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._open_logs.__exit__(kind, error, traceback)
+
+    def position(self) -> Position:
+        """Return where the ranks stand when all shards have the same version."""
+        schedule, start = self._schedule, self.plan.start.position
+        version = int(self.engine.versions.min())
+        is_done = (schedule.written <= version).all(axis=1)
+        clocks = start.clocks + np.bincount(schedule.rank[is_done], minlength=schedule.size)
+        taken = int(is_done.sum()) if start.share == "shared" else 0
+        return start.moved(clocks, version, start.drawn + taken)
+
+    def write_checkpoint(self, totals: Totals) -> None:
+        """Write a checkpoint of all ranks here.
+
+        Args:
+            totals: of all lives so far.
+        """
+        plan, position = self.plan, self.position()
+        folder, life = Checkpoints(self._directory.checkpoints), plan.start.life
+        path = folder.begin(position.steps)
+        arrays, offsets = state_arrays(
+            plan.model.layout, self.engine.parameters, position, plan.shards.count
+        )
+        attributes = state_attributes(
+            position, totals, self._run_id, life, terms_of(plan.config), Seen()
+        )
+        files = {STATE: write_checkpoint_file(path / STATE, attributes, arrays, offsets)}
+        for rank in range(self._schedule.size):
+            state = self.workers[rank].update.state if rank < len(self.workers) else {}
+            name = rank_file(rank)
+            files[name] = write_checkpoint_file(
+                path / name, rank_attributes(position, rank), rank_arrays(state)
+            )
+        folder.mark_complete(position.steps, life, files, {"run_id": self._run_id})
+
+    def start_of_next(self, position: Position) -> Start:
+        """Return the start of the next life, after a checkpoint was written at the end of this one.
+
+        Args:
+            position: of the ranks of the next life.
+        """
+        mine = self.position()
+        path, life = Checkpoints(self._directory.checkpoints).path(mine.steps), self.plan.start.life
+        return Start(
+            life=life + 1,
+            position=position,
+            checkpoint=path.name,
+            checkpoint_sha256=hashlib.sha256((path / MARK).read_bytes()).hexdigest(),
+            from_life=life,
+            cut=mine.clocks,
+        )
+
+    def _open(self, rank: int) -> LogKeeper:
+        place, plan = Place(rank, self._schedule.size), self.plan
+        attributes = {
+            **log_attributes(place, plan),
+            "run_id": self._run_id,
+            "window_mechanism": "replay",
+            "progress_remedy": "none",
+            "clock_error_s": 0.0,
+        }
+        log = open_log(place, plan, self._directory, attributes)
+        return LogKeeper(log, place.speak, lambda: self._now_s, is_needed=False)
+
+    def _after_step(self, row: int, record: StepRecord) -> None:
+        ended_s = record.began_s + record.wait_s + record.read_s + record.compute_s + record.write_s
+        self._now_s = max(self._now_s, ended_s)
+        self.totals.add(record, self._now_s)
+        self._logs[int(self._schedule.rank[row])].after_step(record, self.totals)
+        self._look(row, record)
+
+
+def carry_over(old: ReplayedLife, new: ReplayedLife) -> None:
+    """Give the optimiser states of one life to the next, as a resumed run reads them.
+
+    In synchronous training there is one state. With windows each rank keeps its own where the
+    ranks are the same; else each gets the mean over the old ranks, added in their order.
+    """
+    before, after = old.plan.start.position, new.plan.start.position
+    is_same = (before.mode, before.share, before.size) == (after.mode, after.share, after.size)
+    for rank, worker in enumerate(new.workers):
+        own = [rank] if is_same and before.mode != "bsp" else range(len(old.workers))
+        sources = [old.workers[source].update.state for source in own]
+        for name, vector in worker.update.state.items():
+            _mean_into(vector, [state[name] for state in sources])
+
+
+def _mean_into(out: npt.NDArray[Any], vectors: Sequence[npt.NDArray[Any]]) -> None:
+    np.copyto(out, vectors[0])
+    for vector in vectors[1:]:
+        np.add(out, vector, out=out)
+    np.divide(out, len(vectors), out=out)
