@@ -33,7 +33,7 @@ def main(words: Sequence[str] | None = None) -> int:
     Args:
         words: without the program's name; None takes those of this process.
     """
-    options = _parser().parse_args(words)
+    options = _options(words)
     try:
         return int(options.run(options))
     except UserError as error:
@@ -44,6 +44,22 @@ def main(words: Sequence[str] | None = None) -> int:
         return FAILED
     except KeyboardInterrupt:
         return INTERRUPTED
+
+
+def _options(words: Sequence[str] | None) -> argparse.Namespace:
+    """Parse the command line; run file, overrides and options may come in any order.
+
+    argparse leaves over the words that come behind an option that comes behind words.
+    """
+    parser = _parser()
+    options, others = parser.parse_known_args(words)
+    takes_words = "words" in options
+    unknown = [word for word in others if word.startswith("-") or not takes_words]
+    if unknown:
+        parser.error(f"unrecognized arguments: {' '.join(unknown)}")
+    if takes_words:
+        options.words = [*options.words, *others]
+    return options
 
 
 def _parser() -> Parser:

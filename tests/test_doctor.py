@@ -183,6 +183,7 @@ def test_doctor_finds_shared_memory_that_is_too_small(mpi: str) -> None:
         (["mode.knd=ssp"], "unknown key 'mode.knd'; did you mean mode.kind"),
         (["missing.toml"], "cannot read run file missing.toml"),
         (["--jsn"], "unrecognized arguments: --jsn"),
+        (["jobs/digits-ssp.toml", "--json", "run.seed=no"], "run.seed must be an integer >= 0"),
     ],
 )
 def test_doctor_refuses_a_bad_argument_in_one_line(
