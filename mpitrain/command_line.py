@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from pathlib import Path
 
 from mpitrain import __version__
 from mpitrain.commands import bench, config, doctor, launch, repair, resume, train
@@ -35,6 +36,7 @@ def main(words: Sequence[str] | None = None) -> int:
     """
     options = _options(words)
     try:
+        _check_working_directory()
         return int(options.run(options))
     except UserError as error:
         say_error(str(error))
@@ -60,6 +62,19 @@ def _options(words: Sequence[str] | None) -> argparse.Namespace:
     if takes_words:
         options.words = [*options.words, *others]
     return options
+
+
+def _check_working_directory() -> None:
+    """Check that the working directory is there: paths, MPI and Python itself rest on it.
+
+    Raises:
+        UserError: it is not.
+    """
+    try:
+        Path.cwd()
+    except FileNotFoundError as error:
+        msg = "the working directory was deleted; change to one that exists"
+        raise UserError(msg) from error
 
 
 def _parser() -> Parser:

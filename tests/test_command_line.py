@@ -227,6 +227,27 @@ def test_value_that_cannot_be_is_one_line_and_exit_code_2(tmp_path: Path, word: 
     assert not (tmp_path / "r").exists()
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        *(["train"], ["resume", "r"], ["config"], ["repair", "r"], ["doctor"], ["bench", "window"]),
+        *(["launch", "-n", "2", "train"], ["launch", "-n", "2", "doctor"]),
+    ],
+    ids=" ".join,
+)
+def test_deleted_working_directory_is_one_line_and_exit_code_2(
+    tmp_path: Path, words: list[str]
+) -> None:
+    """A shell may stand in a folder that another one has removed."""
+    folder = tmp_path / "gone"
+    folder.mkdir()
+    script = 'rmdir "$PWD" && exec "$@"'
+    command = ["sh", "-c", script, "sh", sys.executable, "-m", "mpitrain", *words]
+    ended = run(command, cwd=folder, timeout=60, environ={**os.environ, "PYTHONPATH": str(ROOT)})
+    said = "mpitrain: error: the working directory was deleted; change to one that exists\n"
+    assert (ended.returncode, ended.stdout, ended.stderr) == (2, "", said)
+
+
 DEEP_MISTAKES = {
     "read on the data": ("train", "data.source=hdf5", "data.path={bad}", "1 holds nan"),
     "ranks and samples": (
