@@ -20,7 +20,7 @@ from mpitrain.core.console import TERMINAL_VARIABLE, tell
 from mpitrain.core.errors import UserError
 from mpitrain.launch_aftermath import settle
 from mpitrain.launch_environment import launcher_defaults
-from mpitrain.launch_hosts import Hosts, host_words, num_slots, parsed_hosts
+from mpitrain.launch_hosts import Hosts, check_slots, host_words, num_slots, parsed_hosts
 from mpitrain.launch_job import Job
 from mpitrain.launch_note import LaunchNote
 from mpitrain.mpiexec import MPICH, SRUN_MPI, TITLES, find_mpiexec
@@ -48,6 +48,7 @@ def launch(options: argparse.Namespace) -> int:
     refuse_inside_step(environ)
     hosts = () if options.hosts is None else parsed_hosts(options.hosts)
     num_ranks = options.ranks or num_slots(hosts) or default_ranks(environ)
+    check_slots(hosts, num_ranks)
     command = command_of(options, environ, hosts, num_ranks)
     if options.dry_run:
         sys.stdout.write(described(command, environ) + "\n")
