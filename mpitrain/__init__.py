@@ -5,6 +5,7 @@ when they are first used.
 
     mpitrain.train(model, data, ...)   train on all ranks of the communicator
     mpitrain.resume(directory, ...)    go on with a run from a checkpoint
+    mpitrain.replay(directory, ...)    take every step of a recorded run again, in one process
     mpitrain.load_checkpoint(place)    read a checkpoint: parameters by name, steps, metric
     mpitrain.open_log(directory)       read the staleness log of a run
     mpitrain.load(path, overrides)     read a configuration, a mpitrain.Config
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from mpitrain.core.errors import CheckpointError, MpitrainError, StoppedError, UserError
     from mpitrain.core.layout import Layout
     from mpitrain.data.source import ArraySource
-    from mpitrain.entry import resume, train
+    from mpitrain.entry import replay, resume, train
     from mpitrain.result import Result
     from mpitrain.running.loaded_checkpoint import LoadedCheckpoint, load_checkpoint
     from mpitrain.storage.reading import open_log
@@ -42,6 +43,7 @@ __all__ = [
     "load",
     "load_checkpoint",
     "open_log",
+    "replay",
     "resume",
     "train",
 ]
@@ -59,6 +61,7 @@ _HOMES = {
     "load": "mpitrain.config",
     "load_checkpoint": "mpitrain.running.loaded_checkpoint",
     "open_log": "mpitrain.storage.reading",
+    "replay": "mpitrain.entry",
     "resume": "mpitrain.entry",
     "train": "mpitrain.entry",
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from pathlib import Path
 
 from mpitrain import __version__
 from mpitrain.commands import bench, config, doctor, launch, repair, replay, resume, train
@@ -34,8 +35,9 @@ def main(words: Sequence[str] | None = None) -> int:
     Args:
         words: without the program's name; None takes those of this process.
     """
-    options = _parser().parse_args(words)
+    options = _options(words)
     try:
+        _check_working_directory()
         return int(options.run(options))
     except UserError as error:
         say_error(str(error))
@@ -45,6 +47,35 @@ def main(words: Sequence[str] | None = None) -> int:
         return FAILED
     except KeyboardInterrupt:
         return INTERRUPTED
+
+
+def _options(words: Sequence[str] | None) -> argparse.Namespace:
+    """Parse the command line; run file, overrides and options may come in any order.
+
+    argparse leaves over the words that come behind an option that comes behind words.
+    """
+    parser = _parser()
+    options, others = parser.parse_known_args(words)
+    takes_words = "words" in options
+    unknown = [word for word in others if word.startswith("-") or not takes_words]
+    if unknown:
+        parser.error(f"unrecognized arguments: {' '.join(unknown)}")
+    if takes_words:
+        options.words = [*options.words, *others]
+    return options
+
+
+def _check_working_directory() -> None:
+    """Check that the working directory is there: paths, MPI and Python itself rest on it.
+
+    Raises:
+        UserError: it is not.
+    """
+    try:
+        Path.cwd()
+    except FileNotFoundError as error:
+        msg = "the working directory was deleted; change to one that exists"
+        raise UserError(msg) from error
 
 
 def _parser() -> Parser:

@@ -20,13 +20,15 @@ from mpitrain.core.console import TERMINAL_VARIABLE, tell
 from mpitrain.core.errors import UserError
 from mpitrain.launch_aftermath import settle
 from mpitrain.launch_environment import launcher_defaults
-from mpitrain.launch_hosts import Hosts, host_words, num_slots, parsed_hosts
+from mpitrain.launch_hosts import Hosts, check_slots, host_words, num_slots, parsed_hosts
 from mpitrain.launch_job import Job
 from mpitrain.launch_note import LaunchNote
 from mpitrain.mpiexec import MPICH, SRUN_MPI, TITLES, find_mpiexec
 from mpitrain.slurm import Slurm
 
 PACKAGE_COMMANDS = ("bench", "doctor", "resume", "train")
+_OPTIONS = {"doctor": ("--json",), "train": ()}
+_NO_DIRECTORY = "resume needs a run directory: resume RUNDIR [key=value ...]"
 STOPPABLE_COMMANDS = ("resume", "train")  # stop with a checkpoint when they are asked to
 
 
@@ -46,6 +48,7 @@ def launch(options: argparse.Namespace) -> int:
     refuse_inside_step(environ)
     hosts = () if options.hosts is None else parsed_hosts(options.hosts)
     num_ranks = options.ranks or num_slots(hosts) or default_ranks(environ)
+    check_slots(hosts, num_ranks)
     command = command_of(options, environ, hosts, num_ranks)
     if options.dry_run:
         sys.stdout.write(described(command, environ) + "\n")
@@ -96,10 +99,8 @@ def program_of(words: Sequence[str]) -> list[str]:
     """
     first, *others = words or [""]
     if first in PACKAGE_COMMANDS:
-        if first == "train":
-            load(*train_words(others))
-        if first == "doctor":
-            check_doctor(others)
+        if first in _OPTIONS:
+            check_run(first, others)
         if first == "resume":
             check_resume(others)
         return [sys.executable, "-m", "mpitrain", first, *others]
@@ -118,10 +119,34 @@ def program_of(words: Sequence[str]) -> list[str]:
 
 
 def train_words(words: Sequence[str]) -> tuple[str | None, list[str]]:
-    """Split the words after ``train`` into the run file, if there is one, and overrides."""
+    """Split the words after ``train`` into the run file, if there is one, and overrides.
+
+    It is the first word, unless that is an override, or else one without "=" that ends in .toml.
+    """
+    others = list(words)
+    files = [word for word in words if word.endswith(".toml") and "=" not in word]
     if words and (words[0].endswith(".toml") or "=" not in words[0]):
-        return words[0], list(words[1:])
-    return None, list(words)
+        files = [words[0]]
+    if not files:
+        return None, others
+    others.remove(files[0])
+    return files[0], others
+
+
+def resume_words(words: Sequence[str]) -> tuple[str, list[str]]:
+    """Split the words after ``resume`` into the run directory and overrides.
+
+    It is the first word without "=", or else the first word.
+
+    Raises:
+        UserError: there is no word.
+    """
+    if not words:
+        raise UserError(_NO_DIRECTORY)
+    others = list(words)
+    directory = next((word for word in words if "=" not in word), words[0])
+    others.remove(directory)
+    return directory, others
 
 
 def check_resume(words: Sequence[str]) -> None:
@@ -133,8 +158,7 @@ def check_resume(words: Sequence[str]) -> None:
     named = [word for word in words if not word.startswith("-")]
     places = [word for word in named if "=" not in word or Path(word).is_dir()]
     if not places and not any(word in ("-h", "--help") for word in words):
-        msg = "resume needs a run directory: resume RUNDIR [key=value ...]"
-        raise UserError(msg)
+        raise UserError(_NO_DIRECTORY)
 
 
 def refuse_inside_step(environ: Mapping[str, str]) -> None:
@@ -165,16 +189,16 @@ def srun_line(kind: str, num_ranks: int, program: Sequence[str]) -> str:
     return shlex.join(["srun", f"--mpi={SRUN_MPI[kind]}", "-n", str(num_ranks), *program])
 
 
-def check_doctor(words: Sequence[str]) -> None:
-    """Check ``doctor``'s words before anything is started.
+def check_run(command: str, words: Sequence[str]) -> None:
+    """Check the words of a command that takes a run file before anything is started.
 
     Raises:
         UserError: an option or the run that they name is not valid.
     """
     options = [word for word in words if word.startswith("-")]
-    unknown = [word for word in options if word not in ("--json", "-h", "--help")]
+    unknown = [word for word in options if word not in (*_OPTIONS[command], "-h", "--help")]
     if unknown:
-        msg = f"unrecognized arguments: {' '.join(unknown)}; see mpitrain doctor --help"
+        msg = f"unrecognized arguments: {' '.join(unknown)}; see mpitrain {command} --help"
         raise UserError(msg)
     load(*train_words([word for word in words if word not in options]))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 
+from mpitrain.core.console import counted
 from mpitrain.core.errors import UserError
 from mpitrain.mpiexec import MPICH
 
@@ -36,6 +37,22 @@ def parsed_hosts(text: str) -> Hosts:
 def num_slots(hosts: Hosts) -> int:
     """Return how many ranks the hosts take."""
     return sum(slots for _, slots in hosts)
+
+
+def check_slots(hosts: Hosts, num_ranks: int) -> None:
+    """Check that the hosts take so many ranks; slots may exceed cores, so no more are needed.
+
+    Raises:
+        UserError: there are more ranks than slots.
+    """
+    slots = num_slots(hosts)
+    if hosts and num_ranks > slots:
+        said = ",".join(f"{name}:{number}" for name, number in hosts)
+        msg = (
+            f"-n {num_ranks} is more than the {counted(slots, 'slot')} of --hosts {said}; "
+            "give each host the number of its ranks, also more than its cores, or leave -n out"
+        )
+        raise UserError(msg)
 
 
 def host_words(hosts: Hosts, kind: str, environ: Mapping[str, str]) -> list[str]:

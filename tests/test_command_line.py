@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from mpitrain import open_log
+from mpitrain.command_line import main
 from tests.ranks.launcher import ROOT, python_of, run, run_launch, run_ranks
 
 SMALL = ("run.steps=40", "data.batch_size=8", "model.kind=softmax")
@@ -78,6 +79,47 @@ def test_train_without_launcher_is_one_rank(tmp_path: Path) -> None:
     ended = run(command, cwd=ROOT, timeout=60, environ=dict(os.environ))
     assert ended.returncode == 0, ended.stderr
     assert json.loads(ended.stdout.splitlines()[-1])["ranks"] == 1
+
+
+ORDERS = {
+    "config": ("{file}", "mode.bound=4"),
+    "config, file last": ("mode.bound=4", "{file}"),
+    "help last": ("{file}", "mode.bound=4", "--help"),
+    "help between": ("{file}", "--help", "mode.bound=4"),
+}
+
+
+@pytest.mark.parametrize("case", ORDERS)
+def test_words_and_options_come_in_any_order(
+    case: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The run file need not be the first word, nor an option stand before all words."""
+    file = tmp_path / "r.toml"
+    file.write_text("run.seed = 77\nmode.kind = 'ssp'\n")
+    words = [word.format(file=file) for word in ORDERS[case]]
+    if "--help" in words:
+        with pytest.raises(SystemExit, match="0"):
+            main(["config", *words])
+        assert "usage: mpitrain config" in capsys.readouterr().out
+    else:
+        assert main(["config", *words]) == 0
+        printed = capsys.readouterr().out
+        assert "seed = 77\n" in printed
+        assert "bound = 4\n" in printed
+
+
+def test_resume_takes_its_option_anywhere(tmp_path: Path) -> None:
+    """Before, between and behind the run directory and the overrides."""
+    command = [sys.executable, "-m", "mpitrain"]
+    directory, environ = f"{tmp_path}/r", dict(os.environ)
+    words = ["train", *SMALL, f"run.directory={directory}"]
+    assert run([*command, *words], cwd=ROOT, timeout=60, environ=environ).returncode == 0
+    for place in range(4):
+        words = [directory, "run.steps=50", "run.progress_every_s=9"]
+        words.insert(place, "--checkpoint=no-such")
+        ended = run([*command, "resume", *words], cwd=ROOT, timeout=60, environ=environ)
+        assert ended.returncode == 2
+        assert "no 'no-such' is there" in ended.stderr
 
 
 MISTAKES = {
@@ -183,6 +225,27 @@ def test_value_that_cannot_be_is_one_line_and_exit_code_2(tmp_path: Path, word: 
     assert ended.stderr.count("mpitrain: error:") == 1
     assert "Traceback" not in ended.stderr
     assert not (tmp_path / "r").exists()
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        *(["train"], ["resume", "r"], ["config"], ["repair", "r"], ["doctor"], ["bench", "window"]),
+        *(["launch", "-n", "2", "train"], ["launch", "-n", "2", "doctor"]),
+    ],
+    ids=" ".join,
+)
+def test_deleted_working_directory_is_one_line_and_exit_code_2(
+    tmp_path: Path, words: list[str]
+) -> None:
+    """A shell may stand in a folder that another one has removed."""
+    folder = tmp_path / "gone"
+    folder.mkdir()
+    script = 'rmdir "$PWD" && exec "$@"'
+    command = ["sh", "-c", script, "sh", sys.executable, "-m", "mpitrain", *words]
+    ended = run(command, cwd=folder, timeout=60, environ={**os.environ, "PYTHONPATH": str(ROOT)})
+    said = "mpitrain: error: the working directory was deleted; change to one that exists\n"
+    assert (ended.returncode, ended.stdout, ended.stderr) == (2, "", said)
 
 
 DEEP_MISTAKES = {

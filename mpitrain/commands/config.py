@@ -24,9 +24,7 @@ def add(commands: Commands[Parser]) -> None:
         ),
         usage="mpitrain config [RUN.toml] [table.key=value ...]",
     )
-    command.add_argument(
-        "words", metavar="RUN.toml key=value", nargs=argparse.REMAINDER, help="as for train"
-    )
+    command.add_argument("words", metavar="RUN.toml key=value", nargs="*", help="as for train")
     command.set_defaults(run=_config)
 
 

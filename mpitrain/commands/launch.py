@@ -27,7 +27,7 @@ def add(commands: Commands[Parser]) -> None:
     command.add_argument(
         "--hosts",
         metavar="a:2,b:2",
-        help="start ranks on these hosts, so many on each (ssh or Slurm must reach them)",
+        help="start ranks on these hosts, at most so many on each (ssh or Slurm must reach them)",
     )
     command.add_argument(
         "--mpi",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from mpitrain.commands.parsing import Commands, Parser, see_own_modules
+from mpitrain.launch import resume_words
 
 
 def add(commands: Commands[Parser]) -> None:
@@ -19,12 +20,12 @@ def add(commands: Commands[Parser]) -> None:
         ),
         usage="mpitrain replay RUNDIR [table.key=value ...]",
     )
-    command.add_argument("directory", metavar="RUNDIR", help="the run directory")
     command.add_argument(
         "words",
-        metavar="key=value",
+        metavar="RUNDIR key=value",
         nargs="*",
-        help="for example optimizer.rate=0.05, or run.directory=PATH for the replay's own place",
+        help="the run directory and changes, for example optimizer.rate=0.05; run.directory=PATH "
+        "is the replay's own place",
     )
     command.set_defaults(run=_replay)
 
@@ -33,4 +34,4 @@ def _replay(options: argparse.Namespace) -> int:
     see_own_modules()
     from mpitrain.entry import replay_command  # brings NumPy and HDF5
 
-    return replay_command(options.directory, options.words)
+    return replay_command(*resume_words(options.words))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from mpitrain.commands.parsing import Commands, Parser, see_own_modules
+from mpitrain.launch import resume_words
 
 
 def add(commands: Commands[Parser]) -> None:
@@ -21,9 +22,11 @@ def add(commands: Commands[Parser]) -> None:
     command.add_argument(
         "--checkpoint", metavar="NAME", help="go on from this one, for example step-000001200"
     )
-    command.add_argument("directory", metavar="RUNDIR", help="the run directory")
     command.add_argument(
-        "words", metavar="key=value", nargs=argparse.REMAINDER, help="for example run.steps=9000"
+        "words",
+        metavar="RUNDIR key=value",
+        nargs="*",
+        help="the run directory and overrides, for example run.steps=9000",
     )
     command.set_defaults(run=_resume)
 
@@ -32,9 +35,4 @@ def _resume(options: argparse.Namespace) -> int:
     see_own_modules()
     from mpitrain.entry import resume_command  # brings NumPy; the launcher needs none
 
-    words, checkpoint = list(options.words), options.checkpoint
-    if "--checkpoint" in words[:-1]:  # also behind RUNDIR
-        place = words.index("--checkpoint")
-        checkpoint = words[place + 1]
-        del words[place : place + 2]
-    return resume_command(options.directory, words, checkpoint)
+    return resume_command(*resume_words(options.words), options.checkpoint)

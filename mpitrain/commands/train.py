@@ -22,7 +22,7 @@ def add(commands: Commands[Parser]) -> None:
     command.add_argument(
         "words",
         metavar="RUN.toml key=value",
-        nargs=argparse.REMAINDER,
+        nargs="*",
         help="the run file and overrides, for example mode.kind=ssp mode.bound=3",
     )
     command.set_defaults(run=_train)

@@ -17,8 +17,6 @@ DEVICES = ("cpu", "cuda")
 def array_module(kind: str) -> Any:
     """Return the array module of a kind of device.
 
-    CuPy is imported on the first call that asks for it, never before.
-
     Args:
         kind: "cpu" or "cuda".
 
@@ -30,10 +28,19 @@ def array_module(kind: str) -> Any:
     if kind != "cuda":
         raise unknown("device", kind, DEVICES)  # noqa: EM101  # not a message
     try:
-        return importlib.import_module("cupy")
+        return load_cupy()
     except ImportError as error:
         msg = "device.kind 'cuda' needs CuPy, which is not installed; install it or choose 'cpu'"
         raise UserError(msg) from error
+
+
+def load_cupy() -> Any:
+    """Import CuPy, on the first call and never before.
+
+    Raises:
+        ImportError: it is not installed, or not whole.
+    """
+    return importlib.import_module("cupy")
 
 
 def module_of(array: Array) -> Any:

@@ -6,11 +6,12 @@ The driver is asked for numbers only; no context is made on any device.
 from __future__ import annotations
 
 import ctypes
-import importlib
 import re
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
+
+from mpitrain.core.arrays import load_cupy
 
 _DEVICE = re.compile(r"nvidia\d+")
 _CUPY = re.compile(r"cupy(-cuda\d+x|-cuda\d{2,3})?")
@@ -86,7 +87,7 @@ def _installed_cupy() -> str:
 
 def _loaded_cupy() -> tuple[tuple[int, int] | None, str]:
     try:
-        runtime = importlib.import_module("cupy").cuda.runtime
+        runtime = load_cupy().cuda.runtime
         version = cuda_version(runtime.runtimeGetVersion())
     except Exception as error:  # CuPy's own kinds of errors, and those of its libraries
         return None, " ".join(str(error).split()) or type(error).__name__

@@ -17,7 +17,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import IO
 
 from mpitrain.doctor.finding import WRONG, Finding, wrong
-from mpitrain.doctor.report import FIRST, Stage, parsed
+from mpitrain.doctor.report import FIRST, MEETING, Stage, parsed
 
 STAGE_LIMIT_S = 120.0
 END_LIMIT_S = 20.0  # when all is told, and MPI is ended
@@ -31,6 +31,7 @@ class Attempt:
     Attributes:
         state: the worst over all ranks; "wrong" until the examination has said its last word.
         broken_off: how the examination hung or died; None when it did not.
+        has_met: whether the ranks came together; before that, others may wait for this one.
     """
 
     def __init__(
@@ -51,6 +52,7 @@ class Attempt:
         """
         self.state = WRONG
         self.broken_off: Finding | None = None
+        self.has_met = False
         self._words, self._environ, self._noise = list(words), dict(environ), noise
         self._limit_s = limit_s
         self._stage = FIRST
@@ -118,6 +120,7 @@ class Attempt:
             return message
         if isinstance(message, Stage):
             self._stage = message
+            self.has_met |= message.name == MEETING
         else:
             self.state, self._has_ended = message.state, True
         return None

@@ -16,6 +16,7 @@ from mpitrain.core.console import tell
 from mpitrain.core.errors import FAILED
 from mpitrain.doctor.attempt import Attempt
 from mpitrain.doctor.finding import WRONG, Finding, as_json, summary
+from mpitrain.doctor.hydra import end_hydra_job
 from mpitrain.launch_environment import is_first_rank, rank_defaults
 
 LINGER_S = 5.0
@@ -48,10 +49,12 @@ def doctor_command(run_file: str | None, overrides: Sequence[str], *, as_json_li
         if is_first_rank(os.environ):
             _print(attempt, as_json_line=as_json_line)
             code = FAILED if attempt.state == WRONG else 0
-        else:  # the first rank tells it all, and its exit code speaks for all
+        else:  # what the ranks find together the first one tells
             code = _watch(attempt)
         if code:
             tell(_tail(noise))
+            if not attempt.has_met:
+                end_hydra_job(os.environ)
     return code
 
 
@@ -65,13 +68,13 @@ def _print(attempt: Attempt, *, as_json_line: bool) -> None:
 
 
 def _watch(attempt: Attempt) -> int:
-    """Run a further rank's examination; say when it breaks off."""
-    for _ in attempt.findings():
-        pass
-    if attempt.broken_off is None:
+    """Run a further rank's examination; say what it alone can know, or that it broke off."""
+    own = [finding for finding in attempt.findings() if finding.state == WRONG]
+    if not own:
         return 0
-    finding = attempt.broken_off
-    tell(f"mpitrain: doctor on {socket.gethostname()}: {finding.value} -> {finding.remedy}\n")
+    begin = f"mpitrain: doctor on {socket.gethostname()}: "
+    said = (" ".join(f"{finding.value} -> {finding.remedy}".split()) for finding in own)
+    tell("".join(f"{begin}{line}\n" for line in said))
     # a launcher ends all ranks when one has failed: let the first tell what it knows before
     attempt.wait_for_signal(LINGER_S)
     return FAILED

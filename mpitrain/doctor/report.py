@@ -37,6 +37,7 @@ class End:
 
 
 FIRST = Stage("doctor", "looking at this process", "see the lines on standard error")
+MEETING = "ranks"  # name of the stage in which the ranks come together
 Message = Stage | Finding | End
 _KINDS: dict[str, type[Message]] = {kind.__name__: kind for kind in (Stage, Finding, End)}
 

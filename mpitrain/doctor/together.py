@@ -18,12 +18,12 @@ from mpitrain.doctor.finding import Finding, wrong
 from mpitrain.doctor.gpus import judge_gpu
 from mpitrain.doctor.launchers import LauncherFacts, judge_library
 from mpitrain.doctor.ranks import expected_size, judge_ranks, judge_threads
-from mpitrain.doctor.report import Reporter
+from mpitrain.doctor.report import MEETING, Reporter
 from mpitrain.doctor.run_file import look_at_run
 from mpitrain.doctor.shared_memory import MemoryFacts, backing_folder, fits, host_sums, judge_memory
 from mpitrain.doctor.software import judge_hosts
 from mpitrain.doctor.windows import judge_windows
-from mpitrain.launch_environment import RANK_DEFAULTS
+from mpitrain.launch_environment import RANK_DEFAULTS, is_first_rank
 from mpitrain.mpiexec import kind_of_version
 from mpitrain.segments import unlink_segments
 
@@ -53,6 +53,8 @@ class Together:
         self._reporter = reporter
         self._config = config
         self._kind = kind_of_version(world.library)
+        # another MPI's launcher makes every rank a root of its own: the first tells what they find
+        self._tells = world.is_root and is_first_rank(os.environ)
 
     def look(self, mine: RankFacts, launchers: LauncherFacts) -> None:
         """Compare the ranks and try a window; rank 0 tells what comes out.
@@ -60,7 +62,7 @@ class Together:
         Collective: yes.
         """
         world = self._world
-        self._reporter.stage("ranks", "comparing the ranks", _COMPARE)
+        self._reporter.stage(MEETING, "comparing the ranks", _COMPARE)
         versions = {**mine.versions, "MPI library": world.library}
         everyone = world.gather_obj((mine.cores, versions), "the ranks compare what they are")
         unlink_segments()  # all ranks have mapped them; a kill would leave them behind
@@ -78,7 +80,7 @@ class Together:
         self._try_window(memory)
 
     def _tell(self, *findings: Finding) -> None:
-        if self._world.is_root:
+        if self._tells:
             self._reporter.tell(findings)
 
     def _window_bytes(self) -> tuple[int, ...]:

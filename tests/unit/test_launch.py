@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from mpitrain.core.errors import UserError
-from mpitrain.launch import described, program_of, train_words
+from mpitrain.launch import described, program_of, resume_words, train_words
 from mpitrain.launch_environment import is_first_rank, launcher_defaults, rank_defaults
 from mpitrain.mpiexec import MPICH, OPENMPI, find_mpiexec, kind_of_version
 from tests.ranks.launcher import ROOT, left_after, python_of
@@ -154,6 +154,8 @@ def test_command_is_checked_before_anything_starts(tmp_path: Path) -> None:
         program_of(["train", str(tmp_path / "none.toml")])
     with pytest.raises(UserError, match="resume needs a run directory"):
         program_of(["resume", "run.steps=5"])
+    with pytest.raises(UserError, match="unrecognized arguments: -n; see mpitrain train --help"):
+        program_of(["train", "-n", "2", "jobs/digits-ssp.toml"])
     for words in (["train", "mode.kind=asp", "run.name=two words"], ["resume", "a", "run.steps=5"]):
         assert program_of(words) == [sys.executable, "-m", "mpitrain", *words]
 
@@ -164,6 +166,17 @@ def test_run_file_is_told_from_overrides() -> None:
     assert train_words(["a=b.toml", "mode.kind=ssp"]) == ("a=b.toml", ["mode.kind=ssp"])
     assert train_words(["mode.kind=ssp"]) == (None, ["mode.kind=ssp"])
     assert train_words(["file", "x.y=1"]) == ("file", ["x.y=1"])
+    assert train_words(["x.y=1", "file.toml", "x.z=2"]) == ("file.toml", ["x.y=1", "x.z=2"])
+    assert train_words(["x.y=1", "file"]) == (None, ["x.y=1", "file"])
+
+
+def test_run_directory_is_told_from_overrides() -> None:
+    """A path may hold an equals sign when it comes first and alone."""
+    assert resume_words(["a", "x.y=1"]) == ("a", ["x.y=1"])
+    assert resume_words(["x.y=1", "a", "x.z=2"]) == ("a", ["x.y=1", "x.z=2"])
+    assert resume_words(["runs/rate=0.1", "x.y=1"]) == ("runs/rate=0.1", ["x.y=1"])
+    with pytest.raises(UserError, match="resume needs a run directory"):
+        resume_words([])
 
 
 def test_description_can_be_given_to_a_shell() -> None:

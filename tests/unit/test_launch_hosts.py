@@ -44,13 +44,25 @@ def test_host_given_twice_is_refused() -> None:
         parsed_hosts("a:2,b:1,a:2")
 
 
-@pytest.mark.parametrize(("more", "ranks"), [([], 3), (["-n", "5"], 5)])
+@pytest.mark.parametrize(("more", "ranks"), [([], 3), (["-n", "2"], 2)])
 def test_ranks_are_the_sum_of_slots_unless_given(
     more: list[str], ranks: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """-n wins."""
+    """-n may leave slots empty."""
     assert main(["launch", *more, "--hosts", "a:2,b:1", "--dry-run", "train"]) == 0
     assert f"mpiexec -n {ranks} --host a:2,b:1 " in capsys.readouterr().out
+
+
+def test_more_ranks_than_slots_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    """It is not said where the others are to be."""
+    assert main(["launch", "-n", "5", "--hosts", "a:2,b", "--dry-run", "train"]) == 2
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert printed.err.startswith(
+        "mpitrain: error: -n 5 is more than the 3 slots of --hosts a:2,b:1; give each host "
+    )
+    assert main(["launch", "-n", "2", "--hosts", "localhost", "--dry-run", "train"]) == 2
+    assert "-n 2 is more than the 1 slot of --hosts localhost:1;" in capsys.readouterr().err
 
 
 def test_launch_in_a_slurm_job_says_how_srun_does_the_same(
