@@ -1,0 +1,115 @@
+"""Training under random delays between workers that each have a copy of their own, in one process.
+
+See ``schedules.delays`` for the model. Arrivals are added in order of tick, then worker, so that
+copies that know the same updates hold the same bits where no update overtook another.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from mpitrain.build import Plan
+from mpitrain.replay.ranks import Worker, check_good
+from mpitrain.replay.windowed import Load, Tell
+from mpitrain.schedules.delays import Delays, arrivals
+
+Vector = npt.NDArray[Any]
+
+
+class DelayedReplay:
+    """P workers, their copies, and the updates under way.
+
+    Attributes:
+        parameters: (n,), the copy of worker 0; ``settle`` lets everything arrive there.
+        workers: each with its copy in ``update.parameters``.
+        num_done: steps of all workers that are done.
+    """
+
+    def __init__(
+        self, plan: Plan, delays: Delays, workers: Sequence[Worker], load: Load, tell: Tell
+    ) -> None:
+        """Start all copies from ``plan.initial``.
+
+        Args:
+            plan: of the run; equal shares.
+            delays: when updates arrive.
+            workers: one per worker of ``delays``.
+            load: ticket -> batch, valid until the next call.
+            tell: takes the row (tick x P + worker) and the record of each step that is done.
+        """
+        self.workers = workers
+        self.num_done = 0
+        self._plan, self._delays, self._load, self._tell = plan, delays, load, tell
+        for worker in workers:
+            np.copyto(worker.update.parameters, plan.initial)
+        self.parameters = workers[0].update.parameters
+        self._under_way: dict[tuple[int, int], Vector] = {}
+        self._copies_left: dict[tuple[int, int], int] = {}
+        self._free: list[Vector] = []
+        self._tick = 0
+        self._since = 0  # first tick with an update under way
+        # updates of all workers, and of each worker itself, that each copy knows of
+        self._known = np.zeros(len(workers), np.int64)
+        self._own_known = np.zeros(len(workers), np.int64)
+        self.most_kept = 0
+
+    @property
+    def versions(self) -> npt.NDArray[np.int64]:
+        """Updates that worker 0's copy knows of, for every shard: (S,), int64."""
+        return np.full(self._plan.shards.count, self._known[0], np.int64)
+
+    def advance_to(self, tick: int) -> bool:
+        """Go on until this many ticks are done; return whether that was possible."""
+        while self._tick < min(tick, self._delays.num_ticks):
+            self._arrive()
+            for worker in self.workers:
+                self._step(worker)
+            self._tick += 1
+        return self._tick >= tick
+
+    def settle(self) -> None:
+        """Let all updates arrive, after the last tick."""
+        while self._under_way:
+            self._arrive()
+            self._tick += 1
+
+    def _arrive(self) -> None:
+        """Add to each copy what arrives at the beginning of this tick."""
+        for tick, source, readers in arrivals(self._delays, self._tick, self._since):
+            key = tick, source
+            change = self._under_way[key]
+            for reader in readers:
+                parameters = self.workers[reader].update.parameters
+                np.add(parameters, change, out=parameters)
+                self._known[reader] += 1
+                self._own_known[reader] += reader == source
+            self._copies_left[key] -= len(readers)
+            if not self._copies_left[key]:
+                self._free.append(self._under_way.pop(key))
+                del self._copies_left[key]
+        self._since = min((tick for tick, _ in self._under_way), default=self._tick)
+
+    def _step(self, worker: Worker) -> None:
+        record, update, size = worker.record, worker.update, len(self.workers)
+        record.clock, record.ticket = self._tick, self._tick * size + worker.rank
+        record.began_s = float(self._tick)
+        worker.compute(self._load(record.ticket))
+        is_good = update.begin(record, record.num_samples, record.ticket)
+        check_good(worker, is_good=is_good)
+        update.compute()
+        record.update_norm = update.norm()
+        own = self._tick - int(self._own_known[worker.rank])
+        record.own_missing = own
+        record.staleness_max = self._tick * size - int(self._known[worker.rank]) - own
+        record.staleness_mean = float(record.staleness_max)
+        key = self._tick, worker.rank
+        copy = self._free.pop() if self._free else np.empty_like(update.change)
+        np.copyto(copy, update.change)
+        self._under_way[key], self._copies_left[key] = copy, size
+        self.most_kept = max(self.most_kept, len(self._under_way))
+        self.num_done += 1
+        self._tell(self._tick * size + worker.rank, record)
