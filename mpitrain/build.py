@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -73,6 +74,31 @@ OPTIMIZERS: dict[str, Callable[..., Optimizer]] = {
     "sgd": lambda o: Sgd(o.weight_decay),
 }
 
+
+@contextmanager
+def _allocating() -> Iterator[None]:
+    """Raise a MemoryError where NumPy says ValueError of a size beyond every machine."""
+    try:
+        yield
+    except UserError:
+        raise
+    except ValueError as error:
+        raise MemoryError(str(error)) from error
+
+
+def _synthetic(config: Config) -> Source:
+    data = config.data
+    with _allocating():
+        return SyntheticSource(
+            seed=config.run.seed,
+            num_samples=data.num_samples,
+            num_test=data.num_test,
+            num_features=data.num_features,
+            num_classes=data.num_classes,
+            noise=data.noise,
+        )
+
+
 SOURCES: dict[str, Callable[[Config], Source]] = {
     "digits": lambda _: DigitsSource(),
     "hdf5": lambda c: Hdf5Source(
@@ -85,14 +111,7 @@ SOURCES: dict[str, Callable[[Config], Source]] = {
         cache_bytes=c.data.cache_bytes,
     ),
     "idx": lambda c: IdxSource(str(c.data.path)),
-    "synthetic": lambda c: SyntheticSource(
-        seed=c.run.seed,
-        num_samples=c.data.num_samples,
-        num_test=c.data.num_test,
-        num_features=c.data.num_features,
-        num_classes=c.data.num_classes,
-        noise=c.data.noise,
-    ),
+    "synthetic": _synthetic,
 }
 
 
@@ -145,10 +164,9 @@ def make_plan(
     """
     try:
         return _planned(config, size, model, source, start)
-    except UserError:
-        raise
-    except (MemoryError, OverflowError, ValueError) as error:  # NumPy says ValueError too
-        message = f"the model or the data cannot be made: {error}; take smaller ones"
+    except (MemoryError, OverflowError) as error:
+        why = str(error).rstrip(".") or "not enough memory"
+        message = f"the model or the data cannot be made: {why}; take smaller ones"
         raise UserError(message) from error
 
 
@@ -345,7 +363,8 @@ def _initial_parameters(model: Model, seed: int, *, is_new: bool) -> npt.NDArray
         message = f"a model's parameters must be float32 or float64, got {layout.dtype}"
         raise UserError(message)
     if not is_new:
-        return np.zeros(layout.size, layout.dtype)
+        with _allocating():
+            return np.zeros(layout.size, layout.dtype)
     try:
         initial = np.asarray(model.init(seed))
     except (UserError, MemoryError):

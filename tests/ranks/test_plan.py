@@ -1,0 +1,35 @@
+"""What is to be trained, built from a configuration: whose mistake is whose."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from mpi4py import MPI
+
+from mpitrain.build import make_plan
+from mpitrain.config import load
+from mpitrain.core.errors import UserError
+from mpitrain.data.source import ArraySource
+
+
+class Broken(ArraySource):
+    """Data whose own code is wrong."""
+
+    @property
+    def block(self) -> int:  # type: ignore[override]
+        """Fail once the data are in use."""
+        message = "a bug of the user's"
+        raise ValueError(message)
+
+
+@pytest.mark.ranks(1)
+def test_only_what_is_too_large_is_told_to_be_smaller(comm: MPI.Intracomm) -> None:
+    """NumPy says ValueError of such sizes; that of the user's own code keeps its traceback."""
+    x, y = np.zeros((4, 2), np.float32), np.array([0, 1, 0, 1])
+    source = Broken(x, y, x, y)
+    with pytest.raises(ValueError, match="a bug of the user's") as caught:
+        make_plan(load(), 1, source=source)
+    assert not isinstance(caught.value, UserError)
+    for word in ("data.num_samples=999999999999999999", "data.num_classes=999999999999999999"):
+        with pytest.raises(UserError, match=r"cannot be made: .*; take smaller ones"):
+            make_plan(load(None, ["data.source=synthetic", word]), 1)
