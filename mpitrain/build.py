@@ -20,6 +20,7 @@ from mpitrain.config import Config
 from mpitrain.config.setting import MOST_INTEGER
 from mpitrain.consistency.rules import Bounded, Rule, Unbounded
 from mpitrain.core.batches import BatchOrder, num_tickets
+from mpitrain.core.console import counted
 from mpitrain.core.errors import UserError
 from mpitrain.core.position import Position, Start
 from mpitrain.core.shards import Shards
@@ -298,18 +299,29 @@ def _open_windowed(world: World, plan: Plan, update: Update, patience: Patience)
 
 
 def _make_work(config: Config, tickets_per_pass: int, start: Position) -> Work:
-    steps = config.run.steps or math.ceil(
-        round((config.run.data_passes or 0) * tickets_per_pass, 6)
-    )
-    if steps > MOST_INTEGER:
-        message = (
-            f"run.data_passes = {config.run.data_passes:g} makes more than {MOST_INTEGER} steps, "
-            "more than a log can count; give fewer"
-        )
-        raise UserError(message)
+    steps = config.run.steps or _num_steps(config.run.data_passes or 0.0, tickets_per_pass)
     if config.share == "equal":
         return EqualShare(steps, start.size, start.era_steps, start.deal)
     return SharedWork(steps, start.era_steps, start.deal)
+
+
+def _num_steps(data_passes: float, tickets_per_pass: int) -> int:
+    """Return the steps of so many passes, of which the last may be a part; at least one."""
+    steps = round(data_passes * tickets_per_pass, 6)
+    if steps > MOST_INTEGER:
+        message = (
+            f"run.data_passes = {data_passes:g} makes more than {MOST_INTEGER} steps, "
+            "more than a log can count; give fewer"
+        )
+        raise UserError(message)
+    if not steps:
+        message = (
+            f"run.data_passes = {data_passes:g} makes no step: a data pass has "
+            f"{counted(tickets_per_pass, 'step')}, so one step needs run.data_passes >= "
+            f"{1 / tickets_per_pass:.6g}, or write run.steps=1"
+        )
+        raise UserError(message)
+    return math.ceil(steps)
 
 
 def make_update(plan: Plan) -> Update:

@@ -33,3 +33,19 @@ def test_only_what_is_too_large_is_told_to_be_smaller(comm: MPI.Intracomm) -> No
     for word in ("data.num_samples=999999999999999999", "data.num_classes=999999999999999999"):
         with pytest.raises(UserError, match=r"cannot be made: .*; take smaller ones"):
             make_plan(load(None, ["data.source=synthetic", word]), 1)
+
+
+@pytest.mark.ranks(1)
+def test_length_is_at_least_one_step_and_no_more_than_can_be_counted(comm: MPI.Intracomm) -> None:
+    """What a pass says is rounded up to whole steps, but not from nothing to one."""
+    refused = {
+        "1e-300": r"1e-300 makes no step: a data pass has 45 steps, so one step needs "
+        r"run\.data_passes >= 0\.0222222, or write run\.steps=1",
+        "1e308": "makes more than 9223372036854775807 steps",
+    }
+    for value, said in refused.items():
+        with pytest.raises(UserError, match=said):
+            make_plan(load(None, [f"run.data_passes={value}"]), 1)
+    for value, num_steps in (("0.001", 1), ("0.0222222", 1), ("1", 45), ("1.01", 46)):
+        plan = make_plan(load(None, [f"run.data_passes={value}"]), 1)
+        assert plan.work.total_steps == num_steps
