@@ -185,7 +185,7 @@ def _planned(
     _check_early_stop(config, source)
     num = model.layout.size
     count = config.mode.shards or min(size, MOST_SHARDS, max(num, 1))
-    batch_size = config.data.batch_size
+    batch_size = min(config.data.batch_size, source.num_samples)
     is_new = start is None or start.checkpoint == "none"
     start = start or Start(life=0, position=Position.first(config.mode.kind, config.share, size))
     return Plan(

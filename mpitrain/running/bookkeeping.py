@@ -281,7 +281,7 @@ def log_attributes(world: Place, plan: Plan) -> dict[str, str | int]:
         "reduction": config.mode.reduction,
         "share": config.share,
         "seed": config.run.seed,
-        "batch_size": config.data.batch_size,
+        "batch_size": plan.order.batch_size,
         "num_samples": plan.source.num_samples,
         "block": plan.source.block,
         "shards": plan.shards.count,

@@ -141,7 +141,7 @@ class Session:
         gradient = plan.model.layout.views(mode.gradient)
         compute = plan.model.loss_and_gradient
         size = plan.config.data.micro_batch_size
-        if size is not None and size < plan.config.data.batch_size:
+        if size is not None and size < plan.order.batch_size:
             compute = Pieces(plan.model, size, mode.gradient).loss_and_gradient
         train_steps(
             mode,
@@ -241,7 +241,7 @@ class Session:
         if self.world.is_root:
             run, total = config.run, plan.work.total_steps
             first = plan.start.position.steps
-            batch_size = config.data.batch_size
+            batch_size = plan.order.batch_size
             self._progress = Progress(self._mode, first, total, batch_size, run.progress_every_s)
             observers.append(self._progress)
             self._recorder = self._make_recorder()
@@ -269,7 +269,7 @@ class Session:
         every_s = config.run.progress_every_s
         return Recorder(
             makers,
-            Figures(self._mode, steps, config.data.batch_size, every_s),
+            Figures(self._mode, steps, self.plan.order.batch_size, every_s),
             lambda: self._mode.steps_done,
             self.plan.order.num_samples_before,
             lambda: self._earlier.seconds + self._clock.now(),
@@ -342,7 +342,7 @@ class Session:
         work, start = self.plan.work, self.plan.start
         self.world.speak(heading(self.plan.config, self.world, self.plan))
         in_job = Slurm.from_environ(os.environ) is not None
-        here = ignored_here(self.plan.config, self.plan.source.num_test, in_job=in_job)
+        here = ignored_here(self.plan.config, self.plan.source, in_job=in_job)
         for line in [*ignored(self.plan.config, self.plan.own), *here]:
             self.world.speak(f"ignored: {line}")
         if start.life:

@@ -9,6 +9,7 @@ from mpitrain.build import Plan
 from mpitrain.comm.world import World
 from mpitrain.config import Config
 from mpitrain.core.console import counted, size_text
+from mpitrain.data.source import Source
 from mpitrain.running.totals import Totals
 from mpitrain.storage.log_size import EVENT_BYTES, file_bytes, row_bytes
 
@@ -22,7 +23,7 @@ def heading(config: Config, world: World, plan: Plan) -> str:
         f"{config.mode.kind}{bound}, {counted(world.size, 'rank')}, "
         f"{plan.model.layout.size} parameters in {counted(plan.shards.count, 'shard')}, "
         f"{plan.work.total_steps} steps of "
-        f"{config.data.batch_size} samples"
+        f"{counted(plan.order.batch_size, 'sample')}"
     )
 
 
@@ -38,21 +39,25 @@ def log_size(plan: Plan, size: int) -> str:
     return f"log: {row} bytes a step, about {size_text(whole)} in all"
 
 
-def ignored_here(config: Config, num_test: int, *, in_job: bool) -> Iterator[str]:
+def ignored_here(config: Config, source: Source, *, in_job: bool) -> Iterator[str]:
     """Yield the settings that these data or this job have no use for, with the reason.
 
     Args:
         config: of the run.
-        num_test: test samples there are.
+        source: the data.
         in_job: whether this is a Slurm job.
     """
     run, data = config.run, config.data
-    if run.evaluate_every and not num_test:
+    if run.evaluate_every and not source.num_test:
         yield f"run.evaluate_every = {run.evaluate_every} (there are no test samples)"
     if run.stop_before_limit_s is not None and not in_job:
         yield f"run.stop_before_limit_s = {run.stop_before_limit_s:g} (this is no Slurm job)"
-    if data.micro_batch_size is not None and data.micro_batch_size >= data.batch_size:
-        why = f"a mini-batch has {data.batch_size} samples"
+    if data.batch_size > source.num_samples and "data.batch_size" in config.given:
+        why = f"there are {counted(source.num_samples, 'training sample')}"
+        yield f"data.batch_size = {data.batch_size} ({why}; a mini-batch is all of them)"
+    batch_size = min(data.batch_size, source.num_samples)
+    if data.micro_batch_size is not None and data.micro_batch_size >= batch_size:
+        why = f"a mini-batch has {counted(batch_size, 'sample')}"
         yield f"data.micro_batch_size = {data.micro_batch_size} ({why})"
 
 

@@ -36,6 +36,13 @@ def test_only_what_is_too_large_is_told_to_be_smaller(comm: MPI.Intracomm) -> No
 
 
 @pytest.mark.ranks(1)
+def test_mini_batch_has_no_more_samples_than_there_are(comm: MPI.Intracomm) -> None:
+    """However many are asked for; a data pass is one step then."""
+    plan = make_plan(load(None, [f"data.batch_size={2**63 - 1}", "run.data_passes=2"]), 1)
+    assert (plan.order.batch_size, plan.work.total_steps) == (plan.source.num_samples, 2)
+
+
+@pytest.mark.ranks(1)
 def test_length_is_at_least_one_step_and_no_more_than_can_be_counted(comm: MPI.Intracomm) -> None:
     """What a pass says is rounded up to whole steps, but not from nothing to one."""
     refused = {

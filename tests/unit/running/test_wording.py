@@ -2,7 +2,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from mpitrain.config import from_mapping
+import numpy as np
+
+from mpitrain.config import Config, from_mapping
+from mpitrain.data.source import ArraySource
 from mpitrain.running.totals import Totals
 from mpitrain.running.wording import ignored_here, summary
 
@@ -21,6 +24,12 @@ FACTS: dict[str, Any] = {
     "directory": "runs/x",
 }
 TOTALS = Totals(num_steps=2700, compute_s=1.0, read_s=0.5, write_s=0.5, wait_s=3.0)
+
+
+def data(num_samples: int, num_test: int = 9) -> ArraySource:
+    """Return so many samples."""
+    x, y = np.zeros((max(num_samples, num_test), 2), np.float32), np.zeros(99, np.int64)
+    return ArraySource(x[:num_samples], y[:num_samples], x[:num_test], y[:num_test], num_classes=2)
 
 
 def test_summary_says_what_came_out_and_where_the_time_went() -> None:
@@ -48,10 +57,17 @@ def test_settings_without_use_for_these_data_or_this_job_are_told() -> None:
     """With the reason; a micro-batch as large as the mini-batch, or larger, is one."""
     for size, told in ((31, 0), (32, 1), (40, 1)):
         config = from_mapping({"data": {"batch_size": 32, "micro_batch_size": size}})
-        assert len(list(ignored_here(config, 9, in_job=False))) == told
+        assert len(list(ignored_here(config, data(40), in_job=False))) == told
     config = from_mapping({"run": {"evaluate_every": 5, "stop_before_limit_s": 60.0}})
-    assert list(ignored_here(config, 0, in_job=False)) == [
+    assert list(ignored_here(config, data(40, 0), in_job=False)) == [
         "run.evaluate_every = 5 (there are no test samples)",
         "run.stop_before_limit_s = 60 (this is no Slurm job)",
     ]
-    assert not list(ignored_here(config, 9, in_job=True))
+    assert not list(ignored_here(config, data(40), in_job=True))
+    words = {"data": {"batch_size": 2**63 - 1, "micro_batch_size": 9}}
+    assert list(ignored_here(from_mapping(words), data(9), in_job=False)) == [
+        "data.batch_size = 9223372036854775807 (there are 9 training samples; a mini-batch is all "
+        "of them)",
+        "data.micro_batch_size = 9 (a mini-batch has 9 samples)",
+    ]
+    assert not list(ignored_here(Config(), data(9), in_job=False))  # nobody gave 32
