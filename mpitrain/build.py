@@ -141,6 +141,12 @@ class Plan:
     work: Work
     own: tuple[str, ...] = ()
 
+    @property
+    def has_own_code(self) -> bool:
+        """Whether the model or the data may be code of the user's."""
+        names = self.config.model.kind, self.config.data.source
+        return bool(self.own) or any(":" in name for name in names)
+
 
 def make_plan(
     config: Config,

@@ -14,6 +14,7 @@ from mpitrain.build import Plan, open_exchange
 from mpitrain.comm.host_clock import HostClock
 from mpitrain.comm.world import World
 from mpitrain.config import ignored
+from mpitrain.core.batch import Batch
 from mpitrain.core.errors import MpitrainError, agreed
 from mpitrain.modes.record import StepRecord
 from mpitrain.result import Result, parameters_sha256
@@ -36,7 +37,7 @@ from mpitrain.running.straggler import Injector, make_injector
 from mpitrain.running.supervision import Supervision
 from mpitrain.running.tensorboard_sink import TensorboardSink
 from mpitrain.running.totals import Totals
-from mpitrain.running.training import Observer, train_steps
+from mpitrain.running.training import ComputeGradient, Load, Observer, train_steps
 from mpitrain.running.wording import heading, ignored_here, log_size
 from mpitrain.segments import unlink_segments
 from mpitrain.slurm import Slurm
@@ -78,7 +79,8 @@ class Session:
         unlink_segments()  # all ranks have mapped them; an abort would leave them behind
         if resumption is not None:
             self._read_optimizer(resumption)
-        self._evaluator = Evaluator(self._mode, plan.model, plan.source, plan.shards)
+        self._errors: dict[str, Any] = {**np.geterr()} if plan.has_own_code else {}
+        self._evaluator = Evaluator(self._mode, plan.model, plan.source, plan.shards, self._errors)
         is_needed = plan.config.log.on_error == "stop"
         self._log = LogKeeper(
             self._open_log(), self._lose_log, self._clock.now, is_needed=is_needed
@@ -99,7 +101,10 @@ class Session:
         self._announce()
         self._supervision.watch()
         try:
-            with self._log:  # on an error it is closed as the log of a rank that was cut off
+            with (
+                self._log,  # on an error it is closed as the log of a rank that was cut off
+                np.errstate(all="ignore"),  # the step says by itself what is not finite
+            ):
                 self._mode.put(self.plan.initial)
                 self._tell_start()
                 if self._best.seen.has_ended:
@@ -135,18 +140,11 @@ class Session:
             world.meet("all ranks have copied what the first checkpoint saves")
             self._checkpointer.begin_writing(0.0)
             self._checkpointer.judge()
-        dtype = plan.model.layout.dtype
-        loader = Loader(plan.source, plan.order, dtype, ahead=world.size)
-        parameters = plan.model.layout.views(mode.parameters)
-        gradient = plan.model.layout.views(mode.gradient)
-        compute = plan.model.loss_and_gradient
-        size = plan.config.data.micro_batch_size
-        if size is not None and size < plan.order.batch_size:
-            compute = Pieces(plan.model, size, mode.gradient).loss_and_gradient
+        load, compute_gradient = self._load_and_compute()
         train_steps(
             mode,
-            loader.load,
-            lambda batch: compute(parameters, batch, gradient),
+            load,
+            compute_gradient,
             self._clock.now,
             StepRecord(plan.shards.count),
             self._meeting,
@@ -154,6 +152,25 @@ class Session:
             observers=self._observers(),
             note=self._supervision.note,
         )
+
+    def _load_and_compute(self) -> tuple[Load, ComputeGradient]:
+        """Return what a step asks of data and model; in a user's code NumPy warns as before."""
+        plan, mode = self.plan, self._mode
+        loader = Loader(plan.source, plan.order, plan.model.layout.dtype, ahead=self.world.size)
+        parameters = plan.model.layout.views(mode.parameters)
+        gradient = plan.model.layout.views(mode.gradient)
+        compute = plan.model.loss_and_gradient
+        size = plan.config.data.micro_batch_size
+        if size is not None and size < plan.order.batch_size:
+            compute = Pieces(plan.model, size, mode.gradient).loss_and_gradient
+
+        def compute_gradient(batch: Batch) -> float:
+            return compute(parameters, batch, gradient)
+
+        if not plan.has_own_code:
+            return loader.load, compute_gradient
+        as_before = np.errstate(**self._errors)
+        return as_before(loader.load), as_before(compute_gradient)
 
     def _make_checkpointer(self) -> Checkpointer:
         plan = self.plan
