@@ -22,9 +22,10 @@ def add(commands: Commands[Parser]) -> None:
         "--checkpoint", metavar="NAME", help="go on from this one, for example step-000001200"
     )
     command.add_argument("directory", metavar="RUNDIR", help="the run directory")
-    command.add_argument(
+    words = command.add_argument(
         "words", metavar="key=value", nargs=argparse.REMAINDER, help="for example run.steps=9000"
     )
+    words.required = False  # argparse says so of any positional argument
     command.set_defaults(run=_resume)
 
 
