@@ -30,8 +30,9 @@ class LoadedCheckpoint:
         steps: of all ranks since the start of the run.
         life: that wrote it.
         versions: (S,) int64, updates in each shard.
-        metric_name: what was measured on the test samples, None where nothing was.
-        metric: its value, None likewise.
+        metric_name: what was measured on the test samples, None where nothing was: it is only for
+            ``checkpoint.keep_best``.
+        metric: its value, None where nothing was measured or it was no finite number.
         facts: everything that was noted with it, among it run id and time.
     """
 
