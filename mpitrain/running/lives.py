@@ -34,7 +34,6 @@ from mpitrain.running.resuming import (
 )
 from mpitrain.running.session import Session
 from mpitrain.running.tensorboard_sink import check_tensorboard
-from mpitrain.running.wording import early_stop_reason
 from mpitrain.stop import Stop, number_of
 from mpitrain.storage.checkpoint_mark import STATE
 from mpitrain.storage.checkpoints import Checkpoint, Checkpoints
@@ -137,9 +136,10 @@ def _run(
     """Run a life to its end and say in status.json how it ended."""
     life = plan.start.life
     try:
-        result = Session(world, plan, directory, run_id, stop, resumption).run()
+        session = Session(world, plan, directory, run_id, stop, resumption)
+        result = session.run()
         if world.is_root:
-            _write_outcome(directory, life, result)
+            _write_outcome(directory, life, result, session.early_stop)
     except StoppedError as error:
         if world.is_root:
             directory.write_status(status_of("stopped", life=life, reason=str(error)))
@@ -156,10 +156,9 @@ def _run(
     return result
 
 
-def _write_outcome(directory: RunDirectory, life: int, result: Result) -> None:
+def _write_outcome(directory: RunDirectory, life: int, result: Result, why: str) -> None:
     try:
         directory.write_result(result.facts)
-        why = early_stop_reason(result.facts) if result.ended_early else ""
         directory.write_status(status_of("done", life=life, reason=why))
         directory.give_reserve()
     except OSError as error:

@@ -38,7 +38,7 @@ from mpitrain.running.supervision import Supervision
 from mpitrain.running.tensorboard_sink import TensorboardSink
 from mpitrain.running.totals import Totals
 from mpitrain.running.training import ComputeGradient, Load, Observer, train_steps
-from mpitrain.running.wording import heading, ignored_here, log_size
+from mpitrain.running.wording import early_stop_reason, heading, ignored_here, log_size
 from mpitrain.segments import unlink_segments
 from mpitrain.slurm import Slurm
 from mpitrain.stop import Stop
@@ -126,6 +126,15 @@ class Session:
         if self.world.is_root:
             self._speak_last_words(facts)
         return Result(facts=facts, parameters=parameters)
+
+    @property
+    def early_stop(self) -> str:
+        """Why the evaluations ended the run, as rank 0 knows it; empty where they did not."""
+        seen, name = self._meeting.early_stop, self.plan.model.metric_name
+        if seen is None:
+            return ""
+        steps, delta = self._meeting.totals.num_steps, self.plan.config.run.early_stop_delta
+        return early_stop_reason(seen, name, steps=steps, delta=delta)
 
     def _close(self) -> None:
         self._supervision.end()
@@ -329,7 +338,7 @@ class Session:
             seen,
             ranks=world.size,
             digest=digest,
-            ended_early=self._meeting.ended_early,
+            ended_early=self._meeting.early_stop is not None,
             directory=str(self.directory.root),
         )
         return facts, {k: v.copy() for k, v in model.layout.views(final).items()}
@@ -337,7 +346,13 @@ class Session:
     def _speak_last_words(self, facts: Mapping[str, Any]) -> None:
         meeting, world = self._meeting, self.world
         lines = last_words(
-            self.plan, facts, meeting.totals, meeting.parts, world.hosts, self._endings
+            self.plan,
+            facts,
+            meeting.totals,
+            meeting.parts,
+            world.hosts,
+            self._endings,
+            self.early_stop,
         )
         for line in lines:
             world.speak(line)

@@ -10,6 +10,7 @@ from mpitrain.comm.world import World
 from mpitrain.config import Config
 from mpitrain.core.console import counted, size_text
 from mpitrain.data.source import Source
+from mpitrain.running.best import Seen
 from mpitrain.running.totals import Totals
 from mpitrain.storage.log_size import EVENT_BYTES, file_bytes, row_bytes
 
@@ -61,12 +62,13 @@ def ignored_here(config: Config, source: Source, *, in_job: bool) -> Iterator[st
         yield f"data.micro_batch_size = {data.micro_batch_size} ({why})"
 
 
-def summary(facts: Mapping[str, Any], totals: Totals) -> list[str]:
+def summary(facts: Mapping[str, Any], totals: Totals, early_stop: str = "") -> list[str]:
     """Return the lines that say what came out.
 
     Args:
         facts: as in result.json.
         totals: of all ranks since the start of the run.
+        early_stop: why the evaluations ended the run; empty where they did not.
     """
     speed = facts["samples"] / facts["seconds"] if facts["seconds"] else 0.0
     name, metric, best = facts["metric_name"], facts["metric"], facts["best_metric"]
@@ -75,8 +77,8 @@ def summary(facts: Mapping[str, Any], totals: Totals) -> list[str]:
         f"done: {facts['steps']} steps in {facts['seconds']:.1f} s, {speed:.0f} samples/s, {said}"
         f"in {facts['directory']}"
     ]
-    if facts["ended_early"]:
-        lines.append(early_stop_reason(facts))
+    if early_stop:
+        lines.append(early_stop)
     elif best is not None and facts["best_steps"] != facts["steps"]:
         lines.append(f"best {name} {best:.4f} at step {facts['best_steps']}")
     shares = totals.shares()
@@ -88,10 +90,20 @@ def summary(facts: Mapping[str, Any], totals: Totals) -> list[str]:
     return lines
 
 
-def early_stop_reason(facts: Mapping[str, Any]) -> str:
-    """Return why a run that ended early did; ``facts`` as in result.json."""
-    best, name = facts["best_metric"], facts["metric_name"]
-    said = f"early stop at step {facts['steps']}"
-    if best is None:  # every one was NaN or infinite
-        return f"{said}: no {name} was a finite number"
-    return f"{said}: the best {name} is {best:.4f} at step {facts['best_steps']}"
+def early_stop_reason(seen: Seen, name: str, *, steps: int, delta: float) -> str:
+    """Return why evaluations ended a run.
+
+    Args:
+        seen: what they had shown then.
+        name: of the metric.
+        steps: of all ranks, at the end.
+        delta: ``run.early_stop_delta``.
+    """
+    said = f"early stop at step {steps}: no {name}"
+    if seen.metric is None or seen.mark is None:  # every one was NaN or infinite
+        return f"{said} was a finite number"
+    said += f" in {counted(seen.num_without, 'evaluation')} was better than {seen.mark:.4f}"
+    if not delta:
+        return f"{said} at step {seen.steps}"
+    best = f"the best is {seen.metric:.4f} at step {seen.steps}"
+    return f"{said} by more than {delta:g}; {best}"

@@ -3,11 +3,13 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import pytest
 
 from mpitrain.config import Config, from_mapping
 from mpitrain.data.source import ArraySource
+from mpitrain.running.best import Seen
 from mpitrain.running.totals import Totals
-from mpitrain.running.wording import ignored_here, summary
+from mpitrain.running.wording import early_stop_reason, ignored_here, summary
 
 FACTS: dict[str, Any] = {
     "steps": 2700,
@@ -42,13 +44,32 @@ def test_summary_says_what_came_out_and_where_the_time_went() -> None:
     ]
 
 
-def test_summary_says_why_a_run_ended_early() -> None:
-    """And does not say the best metric twice; nor at all when it is the last or there is none."""
-    lines = summary(FACTS | {"ended_early": True, "steps": 2300}, TOTALS)
-    assert lines[1] == "early stop at step 2300: the best accuracy is 0.9833 at step 2004"
+@pytest.mark.parametrize(
+    ("metric", "mark", "delta", "why"),
+    [
+        (0.9833, 0.9833, 0.0, "in 5 evaluations was better than 0.9833 at step 2004"),
+        (
+            *(0.9833, 0.98, 0.01),
+            "in 5 evaluations was better than 0.9800 by more than 0.01; the best is 0.9833 at "
+            "step 2004",
+        ),
+        (None, None, 0.01, "was a finite number"),
+    ],
+)
+def test_early_stop_is_told_with_what_was_not_beaten(
+    metric: float | None, mark: float | None, delta: float, why: str
+) -> None:
+    """By how much it had to be, and the best where that is another."""
+    seen = Seen(metric=metric, mark=mark, steps=2004, num_without=5, last_steps=2290)
+    said = early_stop_reason(seen, "accuracy", steps=2300, delta=delta)
+    assert said == f"early stop at step 2300: no accuracy {why}"
+    lines = summary(FACTS, TOTALS, said)
+    assert lines[1] == said
     assert not any(line.startswith("best") for line in lines)
-    never = FACTS | {"ended_early": True, "best_metric": None, "best_steps": None}
-    assert summary(never, TOTALS)[1] == "early stop at step 2700: no accuracy was a finite number"
+
+
+def test_summary_does_not_say_the_best_metric_twice() -> None:
+    """Nor at all when it is the last or there is none."""
     for facts in ({"best_steps": 2700}, {"best_metric": None, "metric": None, "seconds": 0.0}):
         assert not any("best" in line for line in summary(FACTS | facts, TOTALS))
 
