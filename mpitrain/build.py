@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +20,7 @@ from mpitrain.config import Config
 from mpitrain.config.setting import MOST_INTEGER
 from mpitrain.consistency.rules import Bounded, Rule, Unbounded
 from mpitrain.core.batches import BatchOrder, num_tickets
+from mpitrain.core.console import counted
 from mpitrain.core.errors import UserError
 from mpitrain.core.position import Position, Start
 from mpitrain.core.shards import Shards
@@ -48,7 +50,6 @@ from mpitrain.optim.rmsprop import RmsProp
 from mpitrain.optim.schedules import Schedule
 from mpitrain.optim.sgd import Sgd
 
-MOST_DELAY = 1e6
 MOST_SHARDS = 64  # of the default number of shards, min(P, 64)
 
 
@@ -73,6 +74,31 @@ OPTIMIZERS: dict[str, Callable[..., Optimizer]] = {
     "sgd": lambda o: Sgd(o.weight_decay),
 }
 
+
+@contextmanager
+def _allocating() -> Iterator[None]:
+    """Raise a MemoryError where NumPy says ValueError of a size beyond every machine."""
+    try:
+        yield
+    except UserError:
+        raise
+    except ValueError as error:
+        raise MemoryError(str(error)) from error
+
+
+def _synthetic(config: Config) -> Source:
+    data = config.data
+    with _allocating():
+        return SyntheticSource(
+            seed=config.run.seed,
+            num_samples=data.num_samples,
+            num_test=data.num_test,
+            num_features=data.num_features,
+            num_classes=data.num_classes,
+            noise=data.noise,
+        )
+
+
 SOURCES: dict[str, Callable[[Config], Source]] = {
     "digits": lambda _: DigitsSource(),
     "hdf5": lambda c: Hdf5Source(
@@ -85,14 +111,7 @@ SOURCES: dict[str, Callable[[Config], Source]] = {
         cache_bytes=c.data.cache_bytes,
     ),
     "idx": lambda c: IdxSource(str(c.data.path)),
-    "synthetic": lambda c: SyntheticSource(
-        seed=c.run.seed,
-        num_samples=c.data.num_samples,
-        num_test=c.data.num_test,
-        num_features=c.data.num_features,
-        num_classes=c.data.num_classes,
-        noise=c.data.noise,
-    ),
+    "synthetic": _synthetic,
 }
 
 
@@ -122,6 +141,12 @@ class Plan:
     work: Work
     own: tuple[str, ...] = ()
 
+    @property
+    def has_own_code(self) -> bool:
+        """Whether the model or the data may be code of the user's."""
+        names = self.config.model.kind, self.config.data.source
+        return bool(self.own) or any(":" in name for name in names)
+
 
 def make_plan(
     config: Config,
@@ -145,10 +170,9 @@ def make_plan(
     """
     try:
         return _planned(config, size, model, source, start)
-    except UserError:
-        raise
-    except (MemoryError, OverflowError, ValueError) as error:  # NumPy says ValueError too
-        message = f"the model or the data cannot be made: {error}; take smaller ones"
+    except (MemoryError, OverflowError) as error:
+        why = str(error).rstrip(".") or "not enough memory"
+        message = f"the model or the data cannot be made: {why}; take smaller ones"
         raise UserError(message) from error
 
 
@@ -167,7 +191,7 @@ def _planned(
     _check_early_stop(config, source)
     num = model.layout.size
     count = config.mode.shards or min(size, MOST_SHARDS, max(num, 1))
-    batch_size = config.data.batch_size
+    batch_size = min(config.data.batch_size, source.num_samples)
     is_new = start is None or start.checkpoint == "none"
     start = start or Start(life=0, position=Position.first(config.mode.kind, config.share, size))
     return Plan(
@@ -281,18 +305,29 @@ def _open_windowed(world: World, plan: Plan, update: Update, patience: Patience)
 
 
 def _make_work(config: Config, tickets_per_pass: int, start: Position) -> Work:
-    steps = config.run.steps or math.ceil(
-        round((config.run.data_passes or 0) * tickets_per_pass, 6)
-    )
-    if steps > MOST_INTEGER:
-        message = (
-            f"run.data_passes = {config.run.data_passes:g} makes more than {MOST_INTEGER} steps, "
-            "more than a log can count; give fewer"
-        )
-        raise UserError(message)
+    steps = config.run.steps or _num_steps(config.run.data_passes or 0.0, tickets_per_pass)
     if config.share == "equal":
         return EqualShare(steps, start.size, start.era_steps, start.deal)
     return SharedWork(steps, start.era_steps, start.deal)
+
+
+def _num_steps(data_passes: float, tickets_per_pass: int) -> int:
+    """Return the steps of so many passes, of which the last may be a part; at least one."""
+    steps = round(data_passes * tickets_per_pass, 6)
+    if steps > MOST_INTEGER:
+        message = (
+            f"run.data_passes = {data_passes:g} makes more than {MOST_INTEGER} steps, "
+            "more than a log can count; give fewer"
+        )
+        raise UserError(message)
+    if not steps:
+        message = (
+            f"run.data_passes = {data_passes:g} makes no step: a data pass has "
+            f"{counted(tickets_per_pass, 'step')}, so one step needs run.data_passes >= "
+            f"{1 / tickets_per_pass:.6g}, or write run.steps=1"
+        )
+        raise UserError(message)
+    return math.ceil(steps)
 
 
 def make_update(plan: Plan) -> Update:
@@ -345,7 +380,8 @@ def _initial_parameters(model: Model, seed: int, *, is_new: bool) -> npt.NDArray
         message = f"a model's parameters must be float32 or float64, got {layout.dtype}"
         raise UserError(message)
     if not is_new:
-        return np.zeros(layout.size, layout.dtype)
+        with _allocating():
+            return np.zeros(layout.size, layout.dtype)
     try:
         initial = np.asarray(model.init(seed))
     except (UserError, MemoryError):
@@ -384,9 +420,6 @@ def _check_straggler(config: Config, size: int) -> None:
             f"straggler.delay must be > 0 for straggler.kind '{settings.kind}', "
             f"got {settings.delay}; give a mean delay or straggler.kind=none"
         )
-        raise UserError(message)
-    if max(delays) > MOST_DELAY:
-        message = f"straggler.delay must be <= {MOST_DELAY:g}, got {max(delays):g}"
         raise UserError(message)
     beyond = [rank for rank in settings.ranks if rank >= size]
     if beyond:

@@ -196,13 +196,24 @@ def test_bench_window_measures_beside_its_floor(tmp_path: Path, ranks: int) -> N
     assert all(row["read_us"] > 0 and row["copy_add_us"] > 0 for row in rows)
 
 
-def test_unknown_measurement_lists_the_known(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (
+            ["bench", "widow"],
+            "unknown measurement 'widow'; choose from: checkpoint, kernels, log, stop, window",
+        ),
+        (["resume"], "the following arguments are required: RUNDIR; see mpitrain resume --help"),
+    ],
+)
+def test_mistake_in_the_words_of_a_command_is_one_line(
+    tmp_path: Path, words: list[str], said: str
+) -> None:
     """A user mistake like any other."""
-    command = [sys.executable, "-m", "mpitrain", "bench", "widow"]
+    command = [sys.executable, "-m", "mpitrain", *words]
     ended = run(command, cwd=tmp_path, timeout=60, environ={**os.environ, "PYTHONPATH": str(ROOT)})
     assert ended.returncode == 2
-    names = "checkpoint, kernels, log, stop, window"
-    assert f"unknown measurement 'widow'; choose from: {names}" in ended.stderr
+    assert ended.stderr == f"mpitrain: error: {said}\n"
 
 
 @pytest.mark.parametrize(
@@ -259,7 +270,10 @@ DEEP_MISTAKES = {
         *("train", "data.source=tests.failing_models:no_source"),
         "must be a source of samples, got dict without gather_into()",
     ),
-    "the run directory": ("train", "run.directory={file}/below", "cannot be written"),
+    "the run directory": (
+        *("train", "run.directory={file}/below"),
+        "cannot create run directory {file}/below: not a directory; give another one, run.dir",
+    ),
     "no run to resume": ("resume", "{empty}", "is no run directory"),
 }
 

@@ -30,7 +30,7 @@ from mpitrain.config.text import (
     read_toml,
     split_override,
 )
-from mpitrain.config.usage import asks_for_nothing, unused
+from mpitrain.config.usage import unused
 from mpitrain.core.errors import UserError
 
 __all__ = [
@@ -57,6 +57,7 @@ __all__ = [
 
 ALTERNATIVES = (("run", "steps", "data_passes"), ("checkpoint", "every_steps", "every_s"))
 ENVIRONMENT = "environment"  # the table of a written run file that holds facts, not settings
+USED_WITH_OWN = ("data.batch_size", "data.micro_batch_size")
 
 TABLES: dict[str, type[Table]] = {
     kind.table: kind
@@ -69,7 +70,8 @@ class Config:
     """Everything about a run; the value that all ranks share.
 
     Attributes:
-        given: dotted names of what a run file or an override said, whatever its value.
+        given: dotted names of what a run file or an override said, whatever its value; not of what
+            a run wrote into its own run.toml, where every setting is.
     """
 
     run: Run = dataclasses.field(default_factory=Run)
@@ -124,7 +126,9 @@ def load(path: str | Path | None = None, overrides: Sequence[str] = ()) -> Confi
     """
     tables = {} if path is None else read_toml(path)
     _check(tables)
-    return from_mapping(_merged(tables, dict(map(parsed, overrides))))
+    values = dict(map(parsed, overrides))
+    config = from_mapping(_merged(tables, values))
+    return dataclasses.replace(config, given=config.given | values.keys())
 
 
 def changed(config: Config, overrides: Mapping[str, Any]) -> Config:
@@ -157,7 +161,8 @@ def from_mapping(tables: Mapping[str, Mapping[str, Any]]) -> Config:
     made: dict[str, Any] = {
         name: TABLES[name](**values) for name, values in tables.items() if name != ENVIRONMENT
     }
-    given = {f"{name}.{key}" for name in made for key in tables[name]}
+    is_of_a_run = ENVIRONMENT in tables
+    given = () if is_of_a_run else (f"{name}.{key}" for name in made for key in tables[name])
     return Config(**made, given=frozenset(given))
 
 
@@ -192,19 +197,17 @@ def ignored(config: Config, own: Collection[str] = ()) -> list[str]:
 
     Args:
         config: not changed.
-        own: tables that a script's own objects stand for; of these only the batch size is used.
+        own: tables that a script's own objects stand for; of these only batch sizes are used.
     """
     tables, defaults = to_mapping(config), to_mapping(Config())
     facts, lines = list(settings()), []
     reasons = unused(facts, tables)
     for fact in facts:
         value = tables[fact.table][fact.key]
-        is_given = value != defaults[fact.table][fact.key]
-        if fact.table in own and fact.name != "data.batch_size":
+        if fact.table in own and fact.name not in USED_WITH_OWN:
             reasons[fact.name] = f"the script gives its own {fact.table}"
-        else:
-            is_given |= fact.name in config.given
-        if fact.name in reasons and is_given and not asks_for_nothing(value, fact):
+        is_given = fact.name in config.given or value != defaults[fact.table][fact.key]
+        if fact.name in reasons and is_given:
             text = NONE if value is None else format_value(value)
             lines.append(f"{fact.name} = {text} ({reasons[fact.name]})")
     return lines

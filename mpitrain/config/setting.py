@@ -32,6 +32,7 @@ class Rule:
         least: smallest number allowed.
         above: numbers must be larger than this.
         below: numbers must be smaller than this.
+        most: largest number allowed.
         factory: whether "package.module:factory" is allowed beside ``choices``.
         used_by: the setting of the same table that decides whether this one is used, and with
             which of its values; none means all but false and 0. None: it always is.
@@ -43,6 +44,7 @@ class Rule:
     least: float | None = None
     above: float | None = None
     below: float | None = None
+    most: float | None = None
     factory: bool = False
     used_by: tuple[str, tuple[str, ...]] | None = None
 
@@ -53,16 +55,18 @@ class Rule:
             and (self.least is None or number >= self.least)
             and (self.above is None or number > self.above)
             and (self.below is None or number < self.below)
+            and (self.most is None or number <= self.most)
         )
 
     def range(self) -> str:
         """Return the range as words that follow "an integer", for example " >= 0"."""
-        bounds = ((">", self.above), (">=", self.least), ("<", self.below))
+        bounds = ((">", self.above), (">=", self.least), ("<", self.below), ("<=", self.most))
         said = [f"{sign} {bound:g}" for sign, bound in bounds if bound is not None]
         return " " + " and ".join(said) if said else ""
 
 
 MOST_INTEGER = (1 << 63) - 1  # what a log can hold
+MOST_S = 1e9  # more than thirty years, and less than what a wait of the system's can last
 
 
 def setting(default: Any, help: str, **rule: Any) -> Any:  # noqa: A002 - the field it fills

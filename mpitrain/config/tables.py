@@ -5,13 +5,14 @@ from __future__ import annotations
 import dataclasses
 from typing import ClassVar
 
-from mpitrain.config.setting import NONE, Table, setting, shown
+from mpitrain.config.setting import MOST_S, NONE, Table, setting, shown
 from mpitrain.core.errors import UserError
 from mpitrain.stop import STOP_SIGNALS
 
 DEFAULT_DATA_PASSES = 5.0
 DEFAULT_BOUND = 3
 DEFAULT_CHECKPOINT_S = 600.0
+MOST_DELAY = 1e6
 MOST_NAME_BYTES = 200  # a file's name may have 255, and the time is in it too
 ON_ERROR = ("continue", "stop")
 DELAYS = ("constant", "exponential", "pareto", "periodic")
@@ -66,15 +67,21 @@ class Run(Table):
         "time between two lines of progress; a bar on a terminal moves more often",
         unit="seconds",
         above=0,
+        most=MOST_S,
     )
     limit_s: float | None = setting(
-        None, "a life this long stops with a checkpoint, to be resumed", unit="seconds", above=0
+        None,
+        "a life this long stops with a checkpoint, to be resumed",
+        unit="seconds",
+        above=0,
+        most=MOST_S,
     )
     stop_before_limit_s: float | None = setting(
         None,
         "stop with a checkpoint this long before Slurm's time limit",
         unit="seconds",
         least=0,
+        most=MOST_S,
     )
     stop_signal: str = setting(
         "USR1", "signal that stops the run with a checkpoint", choices=STOP_SIGNALS
@@ -147,8 +154,12 @@ class Mode(Table):
         choices=("auto", "none", "thread"),
         used_by=("kind", WINDOWED),
     )
-    warn_s: float = setting(10.0, "a wait this long is reported", unit="seconds", above=0)
-    limit_s: float = setting(300.0, "a wait this long ends the run", unit="seconds", above=0)
+    warn_s: float = setting(
+        10.0, "a wait this long is reported", unit="seconds", above=0, most=MOST_S
+    )
+    limit_s: float = setting(
+        300.0, "a wait this long ends the run", unit="seconds", above=0, most=MOST_S
+    )
 
     def __post_init__(self) -> None:
         """Check, and fill in the default bound."""
@@ -196,6 +207,7 @@ class Straggler(Table):
         "mean delay of a step; a list gives each rank its own",
         unit="see unit",
         least=0,
+        most=MOST_DELAY,
         used_by=("kind", DELAYS),
     )
     unit: str = setting(
@@ -258,6 +270,7 @@ class Checkpoint(Table):
         "every_steps is given",
         unit="seconds",
         above=0,
+        most=MOST_S,
         used_by=("enabled", ()),
     )
     keep: int = setting(2, "the newest checkpoints that are kept", least=1, used_by=("enabled", ()))
@@ -303,7 +316,12 @@ class Log(Table):
         True, "whether versions are logged per shard; replay needs them", used_by=("enabled", ())
     )
     flush_every_s: float = setting(
-        2.0, "time between two writes to disk", unit="seconds", least=0.5, used_by=("enabled", ())
+        2.0,
+        "time between two writes to disk",
+        unit="seconds",
+        least=0.5,
+        most=MOST_S,
+        used_by=("enabled", ()),
     )
     on_error: str = setting(
         "stop",

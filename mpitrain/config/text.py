@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from mpitrain.config.setting import shown
-from mpitrain.core.errors import UserError
+from mpitrain.core.errors import UserError, reason
 
 
 def read_toml(path: str | Path) -> dict[str, Any]:
@@ -22,7 +22,7 @@ def read_toml(path: str | Path) -> dict[str, Any]:
         content = Path(path).read_bytes()
         return tomllib.loads(content.decode())
     except OSError as error:
-        msg = f"cannot read run file {path}: {(error.strerror or str(error)).lower()}"
+        msg = f"cannot read run file {path}: {reason(error)}"
         raise UserError(msg) from error
     except UnicodeDecodeError as error:
         line = error.object[: error.start].count(b"\n") + 1

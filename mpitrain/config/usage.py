@@ -23,11 +23,6 @@ def unused(facts: Sequence[Fact], tables: Mapping[str, Mapping[str, Any]]) -> di
     return {name: reason for name, reason in reasons.items() if reason}
 
 
-def asks_for_nothing(value: Any, fact: Fact) -> bool:
-    """Tell whether a value is a default that means "none", so that nothing can be missed."""
-    return value == fact.default and value in (None, NONE, 0, ())
-
-
 def condition(fact: Fact) -> str:
     """Return when a setting is used, in brackets for people; empty when it always is."""
     if fact.rule.used_by is None:

@@ -23,6 +23,8 @@ class MpitrainError(Exception):
     is_clean_end = False
 
 
+_MOST_CHARACTERS = 300
+
 Error = TypeVar("Error", bound=MpitrainError)
 
 
@@ -67,6 +69,18 @@ def agreed(error: Error) -> Error:
     """Return ``error``, marked as one that every rank raises at the same place."""
     error.is_agreed = True
     return error
+
+
+def reason(error: Exception) -> str:
+    """Return why, in one line of bounded length: the system's words, else those of the error."""
+    if isinstance(error, OSError) and error.strerror:
+        return _one_line(error.strerror[0].lower() + error.strerror[1:])
+    is_quoted = isinstance(error, KeyError) and error.args
+    return _one_line(str(error.args[0] if is_quoted else error)) or type(error).__name__
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())[:_MOST_CHARACTERS]
 
 
 def unknown(what: str, name: str, valid: Iterable[str]) -> UserError:

@@ -59,7 +59,7 @@ def gradient_of(plan: Plan, update: Update) -> Gradient:
     parameters, gradient = layout.views(update.parameters), layout.views(update.gradient)
     compute = plan.model.loss_and_gradient
     size = plan.config.data.micro_batch_size
-    if size is not None and size < plan.config.data.batch_size:
+    if size is not None and size < plan.order.batch_size:
         compute = Pieces(plan.model, size, update.gradient).loss_and_gradient
     return lambda batch: compute(parameters, batch, gradient)
 

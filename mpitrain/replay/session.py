@@ -27,6 +27,7 @@ from mpitrain.replay.recording import Recording, read_recording
 from mpitrain.result import Result, parameters_sha256
 from mpitrain.running.best import Best, Seen
 from mpitrain.running.bookkeeping import (
+    ANOTHER_DIRECTORY,
     fill_directory,
     layout_text,
     make_directory,
@@ -83,7 +84,7 @@ def replay_run(
     recording = read_recording(root, overrides)
     plan = _first_plan(recording, model, source)
     directory = make_directory(plan.config)
-    with closing(RunLock(directory.root)):
+    with closing(RunLock(directory.root, ANOTHER_DIRECTORY)):
         run_id = fill_directory(directory, plan, Place(0, recording.lives[-1].schedule.size))
         try:
             return _Session(recording, plan, directory, run_id).run()
@@ -111,7 +112,7 @@ class _Session:
         self._life: ReplayedLife | None = None
         run, total = plan.config.run, sum(life.schedule.num_updates for life in recording.lives)
         self._total_steps = total
-        batch_size = plan.config.data.batch_size
+        batch_size = plan.order.batch_size
         self._progress = Progress(self, 0, total, batch_size, run.progress_every_s)
         self._evaluation: RegularEvaluation | None = None
 

@@ -16,7 +16,7 @@ from typing import Any, Protocol
 from mpitrain import environment
 from mpitrain.build import Plan
 from mpitrain.config import Config, changed, to_toml
-from mpitrain.core.errors import LogError, MpitrainError, UserError
+from mpitrain.core.errors import LogError, MpitrainError, UserError, reason
 from mpitrain.core.layout import Layout
 from mpitrain.storage.durable import make_folder, sync_folder, write_bytes
 from mpitrain.storage.joint_view import write_joint_view
@@ -25,6 +25,7 @@ from mpitrain.storage.run_directory import RunDirectory, status_of
 from mpitrain.storage.staleness_log import LogWriter
 from mpitrain.storage.start import StartMarks
 
+ANOTHER_DIRECTORY = "give another one, run.directory=..."
 PARTS = (
     "run.toml",
     "status.json",
@@ -83,11 +84,11 @@ def make_directory(config: Config) -> RunDirectory:
     if log_root is not None:
         _make_log_root(log_root)
     name = config.run.directory or _free_name(config.run.name)
+    root = Path(name).absolute()
     try:
-        root = Path(name).absolute()
         make_folder(root)
     except (OSError, ValueError) as error:  # ValueError: no name for a file
-        message = f"run.directory {name!r} cannot be written: {error}"
+        message = f"cannot create run directory {root}: {reason(error)}; {ANOTHER_DIRECTORY}"
         raise UserError(message) from error
     return RunDirectory(root, log_root)
 
@@ -98,7 +99,10 @@ def _make_log_root(folder: Path) -> None:
         if not os.access(folder, os.W_OK | os.X_OK):
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(folder))
     except (OSError, ValueError) as error:
-        message = f"log.directory {str(folder)!r} cannot be written: {error}"
+        message = (
+            f"log directory {folder} cannot be written: {reason(error)}; give another one, "
+            "log.directory=..."
+        )
         raise UserError(message) from error
 
 
@@ -120,7 +124,7 @@ def fill_directory(directory: RunDirectory, plan: Plan, world: Place) -> str:
         _write_run_file(directory, plan, changed(plan.config, places), world, run_id)
         directory.write_status(status_of("running"))
     except OSError as error:
-        message = f"run.directory {name!r} cannot be written: {error}"
+        message = f"run directory {name} cannot be written: {reason(error)}; {ANOTHER_DIRECTORY}"
         raise UserError(message) from error
     return run_id
 
@@ -144,7 +148,7 @@ def reopen_directory(directory: RunDirectory, plan: Plan, world: Place, run_id: 
             directory.result.replace(directory.root / f"result-before-life-{life:03d}.json")
         directory.write_status(status_of("running", life=life))
     except OSError as error:
-        message = f"{directory.root} cannot be written: {error}"
+        message = f"run directory {directory.root} cannot be written: {reason(error)}"
         raise UserError(message) from error
 
 
@@ -161,7 +165,7 @@ def _refuse_used(directory: RunDirectory, name: str) -> None:
     if any((directory.root / part).exists() for part in PARTS):
         message = (
             f"run.directory {name!r} already holds a run; go on with it by resume {name}, "
-            "or give another one, run.directory=..."
+            f"or {ANOTHER_DIRECTORY}"
         )
         raise UserError(message)
 
@@ -219,7 +223,7 @@ def open_log(
     try:
         return _write_log(world, plan, directory, attributes)
     except (OSError, LogError) as error:
-        message = f"{key}: the log {path} cannot be written: {error}"
+        message = f"{key}: the log {path} cannot be written: {reason(error)}"
         if log.on_error == "continue":
             world.speak(f"warning: {message}; training goes on without it (log.on_error)")
             return NullLog()
@@ -281,7 +285,7 @@ def log_attributes(world: Place, plan: Plan) -> dict[str, str | int]:
         "reduction": config.mode.reduction,
         "share": config.share,
         "seed": config.run.seed,
-        "batch_size": config.data.batch_size,
+        "batch_size": plan.order.batch_size,
         "num_samples": plan.source.num_samples,
         "block": plan.source.block,
         "shards": plan.shards.count,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 COLUMNS = ("life", "time_s", "steps", "samples", "name", "value")
@@ -12,8 +13,6 @@ COLUMNS = ("life", "time_s", "steps", "samples", "name", "value")
 
 class CsvSink:
     """Appends rows; each call's rows are in the file when it returns."""
-
-    name = "metrics.csv"
 
     def __init__(self, root: Path, life: int) -> None:
         """Open the file, and write its header if it has none.
@@ -23,18 +22,24 @@ class CsvSink:
             life: of the run.
 
         Raises:
-            OSError: it cannot be written.
+            OSError: it cannot be written; names it.
         """
-        path = root / self.name
-        is_new, is_cut = _look(path)
+        self.path = root / "metrics.csv"
+        is_new, is_cut = _look(self.path)
         self._life = life
-        self._file = path.open("a", encoding="utf-8", newline="")
+        self._file = self.path.open("a", encoding="utf-8", newline="")
         self._rows = csv.writer(self._file, lineterminator="\n")
-        if is_cut:
-            self._file.write("\n")
-        if is_new:
-            self._rows.writerow(COLUMNS)
-        self._file.flush()
+        try:
+            if is_cut:
+                self._file.write("\n")
+            if is_new:
+                self._rows.writerow(COLUMNS)
+            self._file.flush()
+        except OSError as error:  # a full disk
+            with suppress(OSError):
+                self._file.close()
+            error.filename = str(self.path)
+            raise
 
     def write(self, time_s: float, steps: int, samples: int, values: Mapping[str, float]) -> None:
         """Write one row for each value.

@@ -101,6 +101,7 @@ def last_words(
     parts: Sequence[Totals],
     hosts: Sequence[str],
     endings: Sequence[Ending],
+    early_stop: str = "",
 ) -> list[str]:
     """Return the lines that say what came out, and what could be done where that is obvious.
 
@@ -111,6 +112,7 @@ def last_words(
         parts: what each rank did in this life.
         hosts: of each rank.
         endings: of each rank.
+        early_stop: why the evaluations ended the run; empty where they did not.
     """
     cores: dict[str, set[int]] = {}
     for host, ending in zip(hosts, endings, strict=True):
@@ -126,4 +128,4 @@ def last_words(
         lost_logs=tuple(rank for rank, ending in enumerate(endings) if ending.log_is_lost),
     )
     said = advice(known)
-    return [*summary(facts, totals), *([f"advice: {said}"] if said else [])]
+    return [*summary(facts, totals, early_stop), *([f"advice: {said}"] if said else [])]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -29,12 +29,15 @@ class Evaluator:
         versions: (S,) int64, its versions.
         note: told phase and clock when an evaluation begins.
         spent_s: time that evaluations took so far.
+        errors: how NumPy is to take errors of floating point in model and data, as in
+            ``np.seterr``; empty leaves that as it is.
     """
 
     mode: Watched
     model: Model
     source: Source
     shards: Shards
+    errors: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.parameters = np.zeros(self.shards.size, self.model.layout.dtype)
@@ -67,9 +70,10 @@ class Evaluator:
         self.note(EVALUATION, self.mode.clock)
         began_s = time.perf_counter()
         sums: dict[str, float] = {}
-        for batch in self.source.test_slices(self.model.layout.dtype):
-            for name, value in self.model.evaluate(parameters, batch).items():
-                sums[name] = sums.get(name, 0.0) + value
+        with np.errstate(**self.errors):
+            for batch in self.source.test_slices(self.model.layout.dtype):
+                for name, value in self.model.evaluate(parameters, batch).items():
+                    sums[name] = sums.get(name, 0.0) + value
         self.spent_s += time.perf_counter() - began_s
         return {name: float(value) / self.source.num_test for name, value in sums.items()}
 

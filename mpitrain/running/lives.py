@@ -11,11 +11,12 @@ from mpitrain.build import Plan, make_plan
 from mpitrain.comm.waiting import Patience
 from mpitrain.comm.world import World
 from mpitrain.config import Config, to_toml
-from mpitrain.core.errors import MpitrainError, StoppedError, UserError
+from mpitrain.core.errors import MpitrainError, StoppedError, UserError, reason
 from mpitrain.factories import Data
 from mpitrain.models.model import Model
 from mpitrain.result import Result, parameters_sha256
 from mpitrain.running.bookkeeping import (
+    ANOTHER_DIRECTORY,
     fill_directory,
     make_directory,
     reopen_directory,
@@ -33,12 +34,11 @@ from mpitrain.running.resuming import (
 )
 from mpitrain.running.session import Session
 from mpitrain.running.tensorboard_sink import check_tensorboard
-from mpitrain.running.wording import early_stop_reason
 from mpitrain.stop import Stop, number_of
 from mpitrain.storage.checkpoint_mark import STATE
 from mpitrain.storage.checkpoints import Checkpoint, Checkpoints
 from mpitrain.storage.run_directory import RunDirectory, check_is_run, status_of
-from mpitrain.storage.run_lock import RunLock
+from mpitrain.storage.run_lock import WRITABLE, RunLock
 
 
 def run_training(
@@ -75,7 +75,7 @@ def run_training(
     _prepare(world, config, stop)
 
     directory = world.from_root(lambda: make_directory(config))
-    with _locked(world, directory):
+    with _locked(world, directory, ANOTHER_DIRECTORY):
         run_id = world.from_root(lambda: fill_directory(directory, plan, world))
         return _run(world, plan, directory, run_id, stop)
 
@@ -136,43 +136,45 @@ def _run(
     """Run a life to its end and say in status.json how it ended."""
     life = plan.start.life
     try:
-        result = Session(world, plan, directory, run_id, stop, resumption).run()
+        session = Session(world, plan, directory, run_id, stop, resumption)
+        result = session.run()
         if world.is_root:
-            _write_outcome(directory, life, result)
+            _write_outcome(directory, life, result, session.early_stop)
     except StoppedError as error:
         if world.is_root:
             directory.write_status(status_of("stopped", life=life, reason=str(error)))
         world.meet("the status is written")
         raise
     except BaseException as error:
-        reason = f"rank {world.rank} on {world.host}: {type(error).__name__}: {error}"
+        text = f"rank {world.rank} on {world.host}: {type(error).__name__}: {error}"
         is_agreed = isinstance(error, MpitrainError) and error.is_agreed
         if world.is_root or not is_agreed:
-            write_failure(directory, life, str(error) if is_agreed else reason)
+            write_failure(directory, life, str(error) if is_agreed else text)
         raise
     world.meet("the result is written")
     plan.source.close()
     return result
 
 
-def _write_outcome(directory: RunDirectory, life: int, result: Result) -> None:
+def _write_outcome(directory: RunDirectory, life: int, result: Result, why: str) -> None:
     try:
         directory.write_result(result.facts)
-        reason = early_stop_reason(result.facts) if result.ended_early else ""
-        directory.write_status(status_of("done", life=life, reason=reason))
+        directory.write_status(status_of("done", life=life, reason=why))
         directory.give_reserve()
     except OSError as error:
-        message = f"the result cannot be written: {error}; resume {directory.root} writes it"
+        message = (
+            f"the result cannot be written: {reason(error)}; resume {directory.root} writes it"
+        )
         raise MpitrainError(message) from error
 
 
 @contextmanager
-def _locked(world: World, directory: RunDirectory) -> Iterator[None]:
+def _locked(world: World, directory: RunDirectory, remedy: str = WRITABLE) -> Iterator[None]:
     """Hold the run directory's lock, on rank 0."""
     locks: list[RunLock] = []
 
     def take() -> None:
-        locks.append(RunLock(directory.root))
+        locks.append(RunLock(directory.root, remedy))
 
     world.from_root(take)
     try:

@@ -17,6 +17,7 @@ from mpitrain.storage.checkpoint_errors import refusal
 from mpitrain.storage.checkpoint_file import CheckpointFile
 from mpitrain.storage.checkpoint_mark import STATE
 from mpitrain.storage.checkpoints import Checkpoint, Checkpoints
+from mpitrain.storage.run_directory import run_around
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -29,8 +30,9 @@ class LoadedCheckpoint:
         steps: of all ranks since the start of the run.
         life: that wrote it.
         versions: (S,) int64, updates in each shard.
-        metric_name: what was measured on the test samples, None where nothing was.
-        metric: its value, None likewise.
+        metric_name: what was measured on the test samples, None where nothing was: it is only for
+            ``checkpoint.keep_best``.
+        metric: its value, None where nothing was measured or it was no finite number.
         facts: everything that was noted with it, among it run id and time.
     """
 
@@ -90,7 +92,10 @@ def checkpoint_at(place: str | Path) -> Checkpoint:
     folder = Checkpoints(path / "checkpoints")
     found = folder.sound()
     if found is None:
+        around = run_around(path)
         message = f"there is no complete checkpoint in {folder.folder}"
+        if around is not None:
+            message += f"; give the run directory, {around}, or one of its checkpoints' folders"
         raise UserError(message)
     return found
 

@@ -19,7 +19,7 @@ from mpitrain.core.phases import CHECKPOINT, WAIT
 from mpitrain.core.position import Position
 from mpitrain.modes.mode import Mode
 from mpitrain.modes.record import StepRecord
-from mpitrain.running.best import Best
+from mpitrain.running.best import Best, Seen
 from mpitrain.running.checkpointing import WRITING_TIMES, Checkpointer
 from mpitrain.running.totals import Totals, merged
 from mpitrain.stop import Stop
@@ -76,7 +76,8 @@ class Meeting:
     Attributes:
         totals: what all ranks did since the start of the run, as of the last meeting.
         parts: what each rank did in this life, as of the last meeting.
-        ended_early: the run is over because its evaluations showed nothing better for long.
+        early_stop: what evaluations had shown when they ended the run, as this rank knows it; None
+            where they did not.
     """
 
     def __init__(
@@ -117,7 +118,7 @@ class Meeting:
         self._trouble: _Trouble | None = None
         self.totals = earlier
         self.parts: list[Totals] = []
-        self.ended_early = False
+        self.early_stop: Seen | None = None
 
     def is_wanted(self) -> bool:
         """Tell whether this rank wants a meeting; polled at every boundary and while waiting.
@@ -210,7 +211,7 @@ class Meeting:
 
     def end_at_once(self) -> None:
         """Take note that the life before had ended the run early, and was cut off then."""
-        self.ended_early = True
+        self.early_stop = self._best.seen
         self.parts = [Totals() for _ in range(self._world.size)]
 
     def close(self) -> None:
@@ -236,8 +237,8 @@ class Meeting:
         return position, self._newest()
 
     def _end_early(self) -> None:
-        self.ended_early = True
         self._best.end()
+        self.early_stop = self._best.seen
         self._event("early_stop", {"steps": self._mode.position().steps})
 
     def _take(self, position: Position) -> None:

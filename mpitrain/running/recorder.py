@@ -7,8 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
+from pathlib import Path
 from typing import Any, Protocol
 
+from mpitrain.core.errors import reason
 from mpitrain.modes.record import StepRecord
 from mpitrain.running.figures import Figures
 from mpitrain.running.totals import Totals
@@ -25,10 +27,10 @@ class Sink(Protocol):
     """Where numbers go.
 
     Attributes:
-        name: of the file or folder, for messages.
+        path: of the file or folder, for messages.
     """
 
-    name: str
+    path: Path
 
     def write(self, time_s: float, steps: int, samples: int, values: Mapping[str, float]) -> None:
         """Write some numbers by name; an OSError says that it cannot be."""
@@ -96,9 +98,8 @@ class Recorder:
                 self._sinks.remove(sink)
                 with suppress(OSError):
                     sink.close()
-                self._say(error, sink.name)
+                self._say(error, str(sink.path))
 
-    def _say(self, error: OSError, name: str = "") -> None:
-        what = name or error.filename or "metrics"
-        reason = (error.strerror or str(error)).lower()
-        self._speak(f"warning: {what} cannot be written: {reason}; training goes on without it")
+    def _say(self, error: OSError, place: str = "") -> None:
+        why, what = reason(error), place or error.filename or "metrics"
+        self._speak(f"warning: {what} cannot be written: {why}; training goes on without it")

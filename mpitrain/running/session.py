@@ -14,6 +14,7 @@ from mpitrain.build import Plan, open_exchange
 from mpitrain.comm.host_clock import HostClock
 from mpitrain.comm.world import World
 from mpitrain.config import ignored
+from mpitrain.core.batch import Batch
 from mpitrain.core.errors import MpitrainError, agreed
 from mpitrain.modes.record import StepRecord
 from mpitrain.result import Result, parameters_sha256
@@ -36,8 +37,8 @@ from mpitrain.running.straggler import Injector, make_injector
 from mpitrain.running.supervision import Supervision
 from mpitrain.running.tensorboard_sink import TensorboardSink
 from mpitrain.running.totals import Totals
-from mpitrain.running.training import Observer, train_steps
-from mpitrain.running.wording import heading, ignored_here, log_size
+from mpitrain.running.training import ComputeGradient, Load, Observer, train_steps
+from mpitrain.running.wording import early_stop_reason, heading, ignored_here, log_size
 from mpitrain.segments import unlink_segments
 from mpitrain.slurm import Slurm
 from mpitrain.stop import Stop
@@ -78,7 +79,8 @@ class Session:
         unlink_segments()  # all ranks have mapped them; an abort would leave them behind
         if resumption is not None:
             self._read_optimizer(resumption)
-        self._evaluator = Evaluator(self._mode, plan.model, plan.source, plan.shards)
+        self._errors: dict[str, Any] = {**np.geterr()} if plan.has_own_code else {}
+        self._evaluator = Evaluator(self._mode, plan.model, plan.source, plan.shards, self._errors)
         is_needed = plan.config.log.on_error == "stop"
         self._log = LogKeeper(
             self._open_log(), self._lose_log, self._clock.now, is_needed=is_needed
@@ -99,7 +101,10 @@ class Session:
         self._announce()
         self._supervision.watch()
         try:
-            with self._log:  # on an error it is closed as the log of a rank that was cut off
+            with (
+                self._log,  # on an error it is closed as the log of a rank that was cut off
+                np.errstate(all="ignore"),  # the step says by itself what is not finite
+            ):
                 self._mode.put(self.plan.initial)
                 self._tell_start()
                 if self._best.seen.has_ended:
@@ -122,6 +127,15 @@ class Session:
             self._speak_last_words(facts)
         return Result(facts=facts, parameters=parameters)
 
+    @property
+    def early_stop(self) -> str:
+        """Why the evaluations ended the run, as rank 0 knows it; empty where they did not."""
+        seen, name = self._meeting.early_stop, self.plan.model.metric_name
+        if seen is None:
+            return ""
+        steps, delta = self._meeting.totals.num_steps, self.plan.config.run.early_stop_delta
+        return early_stop_reason(seen, name, steps=steps, delta=delta)
+
     def _close(self) -> None:
         self._supervision.end()
         self._exchange.close()
@@ -135,18 +149,11 @@ class Session:
             world.meet("all ranks have copied what the first checkpoint saves")
             self._checkpointer.begin_writing(0.0)
             self._checkpointer.judge()
-        dtype = plan.model.layout.dtype
-        loader = Loader(plan.source, plan.order, dtype, ahead=world.size)
-        parameters = plan.model.layout.views(mode.parameters)
-        gradient = plan.model.layout.views(mode.gradient)
-        compute = plan.model.loss_and_gradient
-        size = plan.config.data.micro_batch_size
-        if size is not None and size < plan.config.data.batch_size:
-            compute = Pieces(plan.model, size, mode.gradient).loss_and_gradient
+        load, compute_gradient = self._load_and_compute()
         train_steps(
             mode,
-            loader.load,
-            lambda batch: compute(parameters, batch, gradient),
+            load,
+            compute_gradient,
             self._clock.now,
             StepRecord(plan.shards.count),
             self._meeting,
@@ -154,6 +161,25 @@ class Session:
             observers=self._observers(),
             note=self._supervision.note,
         )
+
+    def _load_and_compute(self) -> tuple[Load, ComputeGradient]:
+        """Return what a step asks of data and model; in a user's code NumPy warns as before."""
+        plan, mode = self.plan, self._mode
+        loader = Loader(plan.source, plan.order, plan.model.layout.dtype, ahead=self.world.size)
+        parameters = plan.model.layout.views(mode.parameters)
+        gradient = plan.model.layout.views(mode.gradient)
+        compute = plan.model.loss_and_gradient
+        size = plan.config.data.micro_batch_size
+        if size is not None and size < plan.order.batch_size:
+            compute = Pieces(plan.model, size, mode.gradient).loss_and_gradient
+
+        def compute_gradient(batch: Batch) -> float:
+            return compute(parameters, batch, gradient)
+
+        if not plan.has_own_code:
+            return loader.load, compute_gradient
+        as_before = np.errstate(**self._errors)
+        return as_before(loader.load), as_before(compute_gradient)
 
     def _make_checkpointer(self) -> Checkpointer:
         plan = self.plan
@@ -241,7 +267,7 @@ class Session:
         if self.world.is_root:
             run, total = config.run, plan.work.total_steps
             first = plan.start.position.steps
-            batch_size = config.data.batch_size
+            batch_size = plan.order.batch_size
             self._progress = Progress(self._mode, first, total, batch_size, run.progress_every_s)
             observers.append(self._progress)
             self._recorder = self._make_recorder()
@@ -269,7 +295,7 @@ class Session:
         every_s = config.run.progress_every_s
         return Recorder(
             makers,
-            Figures(self._mode, steps, config.data.batch_size, every_s),
+            Figures(self._mode, steps, self.plan.order.batch_size, every_s),
             lambda: self._mode.steps_done,
             self.plan.order.num_samples_before,
             lambda: self._earlier.seconds + self._clock.now(),
@@ -312,7 +338,7 @@ class Session:
             seen,
             ranks=world.size,
             digest=digest,
-            ended_early=self._meeting.ended_early,
+            ended_early=self._meeting.early_stop is not None,
             directory=str(self.directory.root),
         )
         return facts, {k: v.copy() for k, v in model.layout.views(final).items()}
@@ -320,7 +346,13 @@ class Session:
     def _speak_last_words(self, facts: Mapping[str, Any]) -> None:
         meeting, world = self._meeting, self.world
         lines = last_words(
-            self.plan, facts, meeting.totals, meeting.parts, world.hosts, self._endings
+            self.plan,
+            facts,
+            meeting.totals,
+            meeting.parts,
+            world.hosts,
+            self._endings,
+            self.early_stop,
         )
         for line in lines:
             world.speak(line)
@@ -342,7 +374,7 @@ class Session:
         work, start = self.plan.work, self.plan.start
         self.world.speak(heading(self.plan.config, self.world, self.plan))
         in_job = Slurm.from_environ(os.environ) is not None
-        here = ignored_here(self.plan.config, self.plan.source.num_test, in_job=in_job)
+        here = ignored_here(self.plan.config, self.plan.source, in_job=in_job)
         for line in [*ignored(self.plan.config, self.plan.own), *here]:
             self.world.speak(f"ignored: {line}")
         if start.life:

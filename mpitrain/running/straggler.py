@@ -17,6 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mpitrain.config import Straggler
+from mpitrain.config.setting import MOST_S
 from mpitrain.core.seeds import generator
 
 Draw = Callable[[np.random.Generator, int], float]
@@ -81,7 +82,7 @@ class Injector:
         unit_s = self._computed_s / self._num_computed if self.is_in_steps else 1.0
         delay_s = self.mean_delay * self.draw(self.random, clock) * unit_s
         if delay_s > 0:
-            time.sleep(delay_s)
+            time.sleep(min(delay_s, MOST_S))
 
 
 def make_injector(settings: Straggler, seed: int, rank: int) -> Injector | None:

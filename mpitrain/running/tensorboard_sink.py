@@ -31,8 +31,6 @@ def check_tensorboard() -> None:
 class TensorboardSink:
     """Writes one event file for each life; what each call gives is in the file when it returns."""
 
-    name = "tensorboard"
-
     def __init__(self, root: Path, life: int, steps: int) -> None:
         """Make the event file.
 
@@ -49,9 +47,9 @@ class TensorboardSink:
         from tensorboardX.summary import scalar
 
         self._event, self._scalar = Event, scalar
-        folder = root / self.name
-        folder.mkdir(exist_ok=True)
-        self._file = EventsWriter(str(folder / "events"), f".life-{life:03d}")
+        self.path = root / "tensorboard"
+        self.path.mkdir(exist_ok=True)
+        self._file = EventsWriter(str(self.path / "events"), f".life-{life:03d}")
         if life:
             start = SessionLog(status=SessionLog.START)
             self._file.write_event(Event(wall_time=time.time(), step=steps, session_log=start))

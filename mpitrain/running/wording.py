@@ -9,6 +9,8 @@ from mpitrain.build import Plan
 from mpitrain.comm.world import World
 from mpitrain.config import Config
 from mpitrain.core.console import counted, size_text
+from mpitrain.data.source import Source
+from mpitrain.running.best import Seen
 from mpitrain.running.totals import Totals
 from mpitrain.storage.log_size import EVENT_BYTES, file_bytes, row_bytes
 
@@ -22,7 +24,7 @@ def heading(config: Config, world: World, plan: Plan) -> str:
         f"{config.mode.kind}{bound}, {counted(world.size, 'rank')}, "
         f"{plan.model.layout.size} parameters in {counted(plan.shards.count, 'shard')}, "
         f"{plan.work.total_steps} steps of "
-        f"{config.data.batch_size} samples"
+        f"{counted(plan.order.batch_size, 'sample')}"
     )
 
 
@@ -38,30 +40,35 @@ def log_size(plan: Plan, size: int) -> str:
     return f"log: {row} bytes a step, about {size_text(whole)} in all"
 
 
-def ignored_here(config: Config, num_test: int, *, in_job: bool) -> Iterator[str]:
+def ignored_here(config: Config, source: Source, *, in_job: bool) -> Iterator[str]:
     """Yield the settings that these data or this job have no use for, with the reason.
 
     Args:
         config: of the run.
-        num_test: test samples there are.
+        source: the data.
         in_job: whether this is a Slurm job.
     """
     run, data = config.run, config.data
-    if run.evaluate_every and not num_test:
+    if run.evaluate_every and not source.num_test:
         yield f"run.evaluate_every = {run.evaluate_every} (there are no test samples)"
     if run.stop_before_limit_s is not None and not in_job:
         yield f"run.stop_before_limit_s = {run.stop_before_limit_s:g} (this is no Slurm job)"
-    if data.micro_batch_size is not None and data.micro_batch_size >= data.batch_size:
-        why = f"a mini-batch has {data.batch_size} samples"
+    if data.batch_size > source.num_samples and "data.batch_size" in config.given:
+        why = f"there are {counted(source.num_samples, 'training sample')}"
+        yield f"data.batch_size = {data.batch_size} ({why}; a mini-batch is all of them)"
+    batch_size = min(data.batch_size, source.num_samples)
+    if data.micro_batch_size is not None and data.micro_batch_size >= batch_size:
+        why = f"a mini-batch has {counted(batch_size, 'sample')}"
         yield f"data.micro_batch_size = {data.micro_batch_size} ({why})"
 
 
-def summary(facts: Mapping[str, Any], totals: Totals) -> list[str]:
+def summary(facts: Mapping[str, Any], totals: Totals, early_stop: str = "") -> list[str]:
     """Return the lines that say what came out.
 
     Args:
         facts: as in result.json.
         totals: of all ranks since the start of the run.
+        early_stop: why the evaluations ended the run; empty where they did not.
     """
     speed = facts["samples"] / facts["seconds"] if facts["seconds"] else 0.0
     name, metric, best = facts["metric_name"], facts["metric"], facts["best_metric"]
@@ -70,8 +77,8 @@ def summary(facts: Mapping[str, Any], totals: Totals) -> list[str]:
         f"done: {facts['steps']} steps in {facts['seconds']:.1f} s, {speed:.0f} samples/s, {said}"
         f"in {facts['directory']}"
     ]
-    if facts["ended_early"]:
-        lines.append(early_stop_reason(facts))
+    if early_stop:
+        lines.append(early_stop)
     elif best is not None and facts["best_steps"] != facts["steps"]:
         lines.append(f"best {name} {best:.4f} at step {facts['best_steps']}")
     shares = totals.shares()
@@ -83,10 +90,20 @@ def summary(facts: Mapping[str, Any], totals: Totals) -> list[str]:
     return lines
 
 
-def early_stop_reason(facts: Mapping[str, Any]) -> str:
-    """Return why a run that ended early did; ``facts`` as in result.json."""
-    best, name = facts["best_metric"], facts["metric_name"]
-    said = f"early stop at step {facts['steps']}"
-    if best is None:  # every one was NaN or infinite
-        return f"{said}: no {name} was a finite number"
-    return f"{said}: the best {name} is {best:.4f} at step {facts['best_steps']}"
+def early_stop_reason(seen: Seen, name: str, *, steps: int, delta: float) -> str:
+    """Return why evaluations ended a run.
+
+    Args:
+        seen: what they had shown then.
+        name: of the metric.
+        steps: of all ranks, at the end.
+        delta: ``run.early_stop_delta``.
+    """
+    said = f"early stop at step {steps}: no {name}"
+    if seen.metric is None or seen.mark is None:  # every one was NaN or infinite
+        return f"{said} was a finite number"
+    said += f" in {counted(seen.num_without, 'evaluation')} was better than {seen.mark:.4f}"
+    if not delta:
+        return f"{said} at step {seen.steps}"
+    best = f"the best is {seen.metric:.4f} at step {seen.steps}"
+    return f"{said} by more than {delta:g}; {best}"

@@ -124,9 +124,7 @@ def _lag(clock: Ticks, read: Ticks, other_clock: Ticks, other_written: Ticks) ->
     return lag
 
 
-def arrivals(
-    delays: Delays, tick: int, since: int
-) -> Sequence[tuple[int, int, npt.NDArray[np.intp]]]:
+def arrivals(delays: Delays, tick: int, since: int) -> list[tuple[int, int, list[int]]]:
     """Return what arrives at the beginning of a tick, in order: tick and worker, readers.
 
     Args:

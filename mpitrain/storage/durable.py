@@ -7,6 +7,7 @@ the old file, or the new one, and at worst a ``.NAME.part`` beside it.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -92,12 +93,18 @@ def part_path(path: Path) -> Path:
 def make_folder(folder: Path) -> None:
     """Make the folder and its missing parents so that they outlast a crash; it may exist.
 
+    Raises:
+        OSError: the file system refuses, or something else has that name.
+
     Collective: no; any number of processes may make the same one.
     """
     if folder.is_dir():
         return
     make_folder(folder.parent)
-    folder.mkdir(exist_ok=True)  # another process may be faster
+    try:
+        folder.mkdir(exist_ok=True)  # another process may be faster
+    except FileExistsError as error:
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(folder)) from error
     sync_folder(folder.parent)
 
 

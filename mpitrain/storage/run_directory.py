@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mpitrain.core.errors import LogError, UserError
+from mpitrain.core.errors import LogError, UserError, reason
 from mpitrain.storage.durable import sync_folder
 
 Json = dict[str, Any]
@@ -118,9 +118,31 @@ def check_is_run(root: Path) -> None:
 
     Collective: no.
     """
-    if not (root / "run.toml").is_file():
+    try:
+        is_run = (root / "run.toml").is_file()
+    except OSError as error:
+        message = f"run directory {root} cannot be read: {reason(error)}"
+        raise UserError(message) from error
+    if not is_run:
+        around = run_around(root)
         message = f"{root} is no run directory: there is no {root / 'run.toml'}"
+        if around is not None:
+            message += f"; give the run directory, {around}"
+            if root.name.startswith("step-"):
+                message += f", and --checkpoint {root.name} to resume from this checkpoint"
         raise UserError(message)
+
+
+def run_around(place: Path) -> Path | None:
+    """Return the run directory that a folder or a checkpoint is in, None where it is in none.
+
+    Collective: no.
+    """
+    with suppress(OSError):
+        for folder in place.absolute().parents[:2]:
+            if (folder / "run.toml").is_file():
+                return folder
+    return None
 
 
 def status_of(
@@ -182,7 +204,7 @@ def read_json(path: Path) -> Json | None:
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as error:
-        message = f"cannot read {path}: {error}"
+        message = f"cannot read {path}: {reason(error)}"
         raise LogError(message) from error
     if not isinstance(value, dict):
         message = f"{path} must hold a JSON object, found {type(value).__name__}"

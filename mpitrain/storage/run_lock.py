@@ -12,16 +12,21 @@ import socket
 from contextlib import suppress
 from pathlib import Path
 
-from mpitrain.core.errors import UserError
+from mpitrain.core.errors import UserError, reason
 
 NAME = ".lock"
+WRITABLE = "make it writable, or take a copy of it"
 
 
 class RunLock:
     """The lock on one run directory, held until closed."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, remedy: str = WRITABLE) -> None:
         """Take the lock.
+
+        Args:
+            root: the run directory.
+            remedy: what to do where that cannot be written.
 
         Raises:
             UserError: a running job holds it; names that job. Or the directory cannot be written.
@@ -32,7 +37,7 @@ class RunLock:
         try:
             self._file: int | None = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o644)
         except OSError as error:
-            message = f"{root} cannot be written: {error}"
+            message = f"run directory {root} cannot be written: {reason(error)}; {remedy}"
             raise UserError(message) from error
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -23,8 +23,7 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from mpitrain.core.errors import ClosedError, LogError
-from mpitrain.storage.checkpoint_errors import reason
+from mpitrain.core.errors import ClosedError, LogError, reason
 from mpitrain.storage.durable import sync_file
 from mpitrain.storage.log_file import Attribute, LogFile
 from mpitrain.storage.run_directory import json_line

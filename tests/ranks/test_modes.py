@@ -15,7 +15,10 @@ from mpi4py import MPI
 from mpitrain.analysis.verify import verify
 from mpitrain.comm.world import World
 from mpitrain.config import from_mapping
+from mpitrain.core.batch import Batch
 from mpitrain.core.errors import MpitrainError, UserError
+from mpitrain.models.model import Model
+from mpitrain.models.softmax import Softmax
 from mpitrain.result import Result
 from mpitrain.running.lives import run_training
 from mpitrain.storage.reading import open_log
@@ -37,8 +40,10 @@ SHARDS = ("1", "P", "9")
 COMBINATIONS = list(itertools.product(MODES, STRAGGLERS, SHARDS))
 
 
-def train_small(world: World, directory: str, **tables: dict[str, Any]) -> Result:
-    """Train softmax on synthetic data; ``tables`` override."""
+def train_small(
+    world: World, directory: str, own: Model | None = None, **tables: dict[str, Any]
+) -> Result:
+    """Train softmax, or a model of one's own, on synthetic data; ``tables`` override."""
     settings: dict[str, dict[str, Any]] = {
         "run": {"steps": 24 * world.size, "directory": directory, "progress_every_s": 1e6},
         "data": {
@@ -55,7 +60,7 @@ def train_small(world: World, directory: str, **tables: dict[str, Any]) -> Resul
     }
     for name, table in tables.items():
         settings[name] = {**settings.get(name, {}), **table}
-    return run_training(world, from_mapping(settings))
+    return run_training(world, from_mapping(settings), model=own)
 
 
 def shared_directory(world: World) -> str:
@@ -184,23 +189,59 @@ def test_evaluations_say_the_steps_they_were_made_after(comm: MPI.Intracomm, mod
 
 
 @pytest.mark.ranks(2)
-def test_diverging_run_ends_before_a_bad_update(comm: MPI.Intracomm) -> None:
-    """A rate that is much too large ends the run; what is said names the newest checkpoint."""
+@pytest.mark.parametrize(("mode", "rate"), [("asp", 1e30), ("asp", 1e300), ("bsp", 1e300)])
+def test_diverging_run_ends_before_a_bad_update(
+    comm: MPI.Intracomm, mode: str, rate: float
+) -> None:
+    """A rate that is much too large ends the run; what is said names the newest checkpoint.
+
+    NumPy adds no warning to that; here it would be an error.
+    """
     world = World(comm)
     directory = shared_directory(world)
-    with (
-        np.errstate(all="ignore"),
-        pytest.raises(
-            MpitrainError, match=r"is (nan|inf|not finite) .*; the newest good checkpoint"
-        ),
+    with pytest.raises(
+        MpitrainError, match=r"is (nan|inf|not finite) .*; the newest good checkpoint"
     ):
         train_small(
             world,
             f"{directory}/run",
-            mode={"kind": "asp"},
+            run={"evaluate_every": 1},
+            mode=MODES[mode],
             model={"kind": "mlp", "hidden": (8,)},
-            optimizer={"kind": "sgd", "rate": 1e30},
+            optimizer={"kind": "sgd", "rate": rate},
         )
+    world.close()
+
+
+class Warned(Softmax):
+    """A model whose own arithmetic divides by zero where it says."""
+
+    def __init__(self, where: str) -> None:
+        """Warn in "a step" or in "an evaluation"."""
+        super().__init__(7, 3, "float32")
+        self._where = where
+
+    def loss_and_gradient(self, parameters: Any, batch: Batch, out: Any) -> float:
+        """Compute, and divide by zero."""
+        self._divide("a step")
+        return super().loss_and_gradient(parameters, batch, out)
+
+    def evaluate(self, parameters: Any, batch: Batch) -> dict[str, float]:
+        """Evaluate, and divide by zero."""
+        self._divide("an evaluation")
+        return super().evaluate(parameters, batch)
+
+    def _divide(self, where: str) -> None:
+        np.divide(1.0, np.zeros(1 if where == self._where else 0))
+
+
+@pytest.mark.ranks(1)
+@pytest.mark.parametrize("where", ["a step", "an evaluation"])
+def test_warnings_of_numpy_in_a_users_code_are_kept(comm: MPI.Intracomm, where: str) -> None:
+    """Only what our own arithmetic says by itself is silent."""
+    world = World(comm)
+    with pytest.raises(RuntimeWarning, match="divide by zero"):
+        train_small(world, f"{shared_directory(world)}/run", Warned(where))
     world.close()
 
 

@@ -6,6 +6,7 @@ import dataclasses
 import json
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -72,7 +73,9 @@ def test_override_takes_toml_values_and_bare_words(
         ("optimizer.beta1=1", "optimizer.beta1 must be a number >= 0 and < 1, got 1"),
         ("model.hidden=[8, 0]", "model.hidden must be a list of integers >= 1, got [8, 0]"),
         ("log.enabled=yes", "log.enabled must be true or false, got 'yes'"),
-        ("log.flush_every_s=0.1", "log.flush_every_s must be a number >= 0.5, got 0.1"),
+        ("log.flush_every_s=0.1", "log.flush_every_s must be a number >= 0.5 and <= 1e+09, got"),
+        ("log.flush_every_s=1e300", "log.flush_every_s must be a number >= 0.5 and <= 1e+09, got"),
+        ("straggler.delay=[1, 2e6]", "a list of numbers >= 0 and <= 1e+06, got [1, 2000000.0]"),
         ("mode.kind=sspp", "unknown mode 'sspp'; choose from: asp, bsp, ssp"),
         ("run.share=x", "unknown run.share 'x'; choose from: auto, equal, shared"),
         ("mode.bond=3", "unknown key 'mode.bond'; did you mean mode.bound"),
@@ -225,6 +228,17 @@ def test_every_setting_is_described() -> None:
     facts = list(settings())
     assert len({fact.name for fact in facts}) == len(facts) > 50
     assert all(fact.rule.help for fact in facts)
+
+
+def test_no_time_is_longer_than_the_system_can_wait() -> None:
+    """Whatever waits for it: a wait without end is a failure after the run has begun."""
+    times = [fact for fact in settings() if fact.rule.unit == "seconds"]
+    assert {fact.name for fact in times} == {
+        *("run.progress_every_s", "run.limit_s", "run.stop_before_limit_s"),
+        *("mode.warn_s", "mode.limit_s", "checkpoint.every_s", "log.flush_every_s"),
+    }
+    for fact in times:
+        assert not fact.rule.allows(threading.TIMEOUT_MAX), fact.name
 
 
 NAMES = """

@@ -37,7 +37,15 @@ SEED, NUM_FILES = 7, 200
         (["mode.scale=sum"], ['mode.scale = "sum" (mode.kind is bsp)']),
         (["mode.kind=asp", "mode.reduction=mpi"], ['mode.reduction = "mpi" (mode.kind is asp)']),
         (["data.path=/a"], ['data.path = "/a" (data.source is digits)']),
-        (["data.path=none", "straggler.delay=0"], []),  # they ask for nothing
+        (  # also what asks for nothing
+            ["data.path=none", "optimizer.final=0", "straggler.delay=0.0", "straggler.ranks=[]"],
+            [
+                "data.path = none (data.source is digits)",
+                "optimizer.final = 0.0 (optimizer.schedule is constant)",
+                "straggler.ranks = [] (straggler.kind is none)",
+                "straggler.delay = 0.0 (straggler.kind is none)",
+            ],
+        ),
         (["straggler.delay=0.1"], ["straggler.delay = 0.1 (straggler.kind is none)"]),
         (
             ["optimizer.schedule=cosine", "optimizer.decay=0.5", "optimizer.final=0.01"],
@@ -77,11 +85,27 @@ def test_given_is_known_however_a_configuration_is_made(tmp_path: Path) -> None:
     ]
 
 
+def test_what_a_run_wrote_into_its_run_file_was_given_by_nobody(tmp_path: Path) -> None:
+    """Only what differs from the default, and what a command says besides, is told."""
+    path = tmp_path / "run.toml"
+    late = ["straggler.kind=constant", "straggler.delay=0.02"]
+    path.write_text(written(load(None, late), environment={"cpu": "x"}))
+    assert 'unit = "seconds"' in path.read_text()
+    line = "straggler.delay = 0.02 (straggler.kind is none)"
+    assert ignored(load(path, ["straggler.kind=none"])) == [line]
+    assert ignored(changed(load(path), {"straggler.kind": "none"})) == [line]
+    assert ignored(load(path, ["straggler.kind=none", "straggler.unit=seconds"])) == [
+        line,
+        'straggler.unit = "seconds" (straggler.kind is none)',
+    ]
+
+
 def test_settings_of_what_a_script_gives_are_ignored() -> None:
-    """But for the batch size; what a written run file says by default is not spoken of."""
+    """But for the batch sizes."""
     words = ["model.hidden=[8]", "model.kind=mlp", "data.batch_size=8", "data.source=synthetic"]
-    assert ignored(load(None, words), ("model", "data")) == [
+    assert ignored(load(None, [*words, "data.micro_batch_size=4"]), ("model", "data")) == [
         'data.source = "synthetic" (the script gives its own data)',
+        'model.kind = "mlp" (the script gives its own model)',
         "model.hidden = [8] (the script gives its own model)",
     ]
 

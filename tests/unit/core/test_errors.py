@@ -6,6 +6,7 @@ from mpitrain.core.errors import (
     MpitrainError,
     StallError,
     UserError,
+    reason,
     unknown,
 )
 
@@ -22,3 +23,12 @@ def test_errors_can_be_caught_together() -> None:
     for kind in (UserError, StallError, ClosedError, LogError):
         assert issubclass(kind, MpitrainError)
     assert issubclass(UserError, ValueError)
+
+
+def test_reason_is_the_systems_words_in_one_short_line() -> None:
+    """Without number and path, which the message has; else those of the error, or its kind."""
+    assert reason(OSError(30, "Read-only file system", "/a")) == "read-only file system"
+    assert reason(OSError("two\nlines")) == "two lines"
+    assert reason(KeyError("name")) == "name"
+    assert reason(ValueError()) == "ValueError"
+    assert len(reason(ValueError("x" * 999))) == 300

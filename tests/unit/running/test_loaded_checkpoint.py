@@ -70,6 +70,10 @@ def test_place_without_a_checkpoint_is_a_mistake(tmp_path: Path) -> None:
     written(tmp_path, 3)
     with pytest.raises(mpitrain.UserError, match=r"no 'step-000000009' is there.*step-000000003"):
         mpitrain.load_checkpoint(tmp_path / "checkpoints" / "step-000000009")
+    (tmp_path / "run.toml").touch()
+    said = rf"no complete .*; give the run directory, {tmp_path}, or one of its checkpoints' fol"
+    with pytest.raises(mpitrain.UserError, match=said):
+        mpitrain.load_checkpoint(tmp_path / "checkpoints")
 
 
 def test_damage_is_named_not_read(tmp_path: Path) -> None:

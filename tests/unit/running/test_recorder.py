@@ -27,7 +27,7 @@ class Counting:
 class Failing:
     """A sink whose disk is full after some writes."""
 
-    name = "numbers"
+    path = Path("numbers")
 
     def __init__(self, good: int) -> None:
         self.good = good
@@ -146,6 +146,20 @@ def test_sink_that_fails_is_told_once_and_the_others_go_on() -> None:
         f"warning: {name} cannot be written: {reason}; training goes on without it"
         for name, reason in reasons.items()
     ]
+
+
+def test_csv_on_a_full_disk_is_told_with_its_path(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """When it is opened as when a row is written, and no file is left open."""
+    path = tmp_path / "metrics.csv"
+    path.symlink_to("/dev/full")
+    line = f"warning: {path} cannot be written: no space left on device; training goes on without"
+    mode, said = Counting(), list[str]()
+    recorder_of([lambda: CsvSink(tmp_path, 0)], mode, said)
+    monkeypatch.setattr("mpitrain.running.csv_sink._look", lambda _path: (False, False))
+    train(recorder_of([lambda: CsvSink(tmp_path, 0)], mode, said), mode, 3)
+    assert said == [f"{line} it"] * 2
 
 
 def test_missing_library_is_told_with_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -58,3 +58,14 @@ def test_delay_in_steps_is_a_multiple_of_the_measured_mean() -> None:
         injector.delay(0, computed_s)
         slept_s = time.perf_counter() - began
         assert least_s <= slept_s < least_s + 0.5  # a sleep is never short
+
+
+def test_no_delay_is_longer_than_the_system_can_sleep(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A heavy tail has no end; the largest mean delay times a large draw is such a one."""
+    slept: list[float] = []
+    monkeypatch.setattr(time, "sleep", slept.append)
+    injector = make_injector(Straggler(kind="pareto", delay=1e6), seed=1, rank=0)
+    assert injector is not None
+    injector.draw = lambda _random, _clock: 1e6
+    injector.delay(0, 0.0)
+    assert slept == [1e9]

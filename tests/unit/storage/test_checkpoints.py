@@ -287,7 +287,7 @@ def test_a_file_where_the_folder_belongs_is_named(tmp_path: Path) -> None:
     folder = Checkpoints(tmp_path / "checkpoints")
     with pytest.raises(CheckpointError, match="checkpoints: cannot be listed: not a directory"):
         folder.complete()
-    with pytest.raises(CheckpointError, match="step-000000001: cannot be made: file exists"):
+    with pytest.raises(CheckpointError, match="step-000000001: cannot be made: not a directory"):
         folder.begin(1)
 
 

@@ -84,5 +84,5 @@ def test_making_a_folder_where_a_file_is_fails(tmp_path: Path) -> None:
     """A file in the way is not mistaken for the folder."""
     (tmp_path / "a").write_text("")
     for folder in (tmp_path / "a", tmp_path / "a" / "b"):
-        with pytest.raises(FileExistsError):
+        with pytest.raises(NotADirectoryError, match="Not a directory"):
             durable.make_folder(folder)

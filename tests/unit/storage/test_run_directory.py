@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from mpitrain.core.errors import LogError
-from mpitrain.storage.run_directory import RunDirectory, json_line
+from mpitrain.core.errors import LogError, UserError
+from mpitrain.storage.run_directory import RunDirectory, check_is_run, json_line
+from mpitrain.storage.run_lock import RunLock
 
 
 def test_paths_are_those_of_the_contract() -> None:
@@ -48,3 +49,27 @@ def test_a_file_that_is_no_json_object_is_named(tmp_path: Path) -> None:
 def test_json_line_is_strict_and_one_line() -> None:
     """Infinities become null at any depth."""
     assert json_line({"a": [float("inf"), {"b": 1}]}) == '{"a": [null, {"b": 1}]}'
+
+
+def test_place_that_is_no_run_directory_is_told_with_the_run_it_is_in(tmp_path: Path) -> None:
+    """Its checkpoints, and one of them; a name that no file can have is a mistake too."""
+    (tmp_path / "run.toml").touch()
+    check_is_run(tmp_path)
+    place = tmp_path / "checkpoints" / "step-000000009"
+    name = ", and --checkpoint step-000000009 to resume"
+    for folder, more in ((place.parent, "$"), (place, name)):
+        with pytest.raises(UserError, match=f"; give the run directory, {tmp_path}{more}"):
+            check_is_run(folder)
+    with pytest.raises(UserError, match=r"there is no .*run\.toml$"):
+        check_is_run(tmp_path.parent)
+    with pytest.raises(UserError, match="cannot be read: file name too long"):
+        check_is_run(Path("x" * 300))
+
+
+def test_lock_that_cannot_be_made_is_told_in_plain_words(tmp_path: Path) -> None:
+    """The place, why, and what to do."""
+    place = tmp_path / "absent"
+    with pytest.raises(UserError) as caught:
+        RunLock(place, "give another one")
+    said = f"run directory {place} cannot be written: no such file or directory; give another one"
+    assert str(caught.value) == said
