@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from mpitrain.core.errors import UserError
+from mpitrain.core.errors import UserError, reason
 from mpitrain.data.idx_file import read_idx
 from mpitrain.data.source import ArraySource
 
@@ -32,6 +32,14 @@ class IdxSource(ArraySource):
     def __init__(self, path: str | Path, *, num_classes: int | None = None) -> None:
         """Read the four files."""
         folder = Path(path)
+        try:
+            is_folder = folder.is_dir()
+        except OSError as error:
+            msg = f"data.path {folder} cannot be read: {reason(error)}"
+            raise UserError(msg) from error
+        if not is_folder:
+            msg = f"data.path must be a folder of IDX files, got {folder}; {_HINT}"
+            raise UserError(msg)
         super().__init__(
             read_idx(_find(folder, "train-images-idx3-ubyte"), 3),
             read_idx(_find(folder, "train-labels-idx1-ubyte"), 1),
@@ -44,9 +52,6 @@ class IdxSource(ArraySource):
 
 
 def _find(folder: Path, name: str) -> Path:
-    if not folder.is_dir():
-        msg = f"data.path must be a folder of IDX files, got {folder}; {_HINT}"
-        raise UserError(msg)
     dotted = name.replace("-idx", ".idx")
     for spelling in (name, f"{name}.gz", dotted, f"{dotted}.gz"):
         if (folder / spelling).is_file():

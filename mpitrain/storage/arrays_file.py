@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import h5py
 import numpy as np
 
-from mpitrain.core.errors import ClosedError, UserError
+from mpitrain.core.errors import ClosedError, UserError, reason
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -202,8 +202,13 @@ def _chunk_shape(shape: tuple[int, ...], rows: int | None) -> tuple[int, ...] | 
 
 
 def _open_to_read(path: Path) -> h5py.File:
-    if not path.is_file():
-        found = "a folder" if path.is_dir() else "nothing"
+    try:
+        is_file, is_folder = path.is_file(), path.is_dir()
+    except OSError as error:
+        msg = f"data file {path}: cannot be read: {reason(error)}"
+        raise UserError(msg) from error
+    if not is_file:
+        found = "a folder" if is_folder else "nothing"
         msg = f"data file {path}: an HDF5 file is expected, found {found}"
         raise UserError(msg)
     try:

@@ -82,6 +82,8 @@ def test_missing_file_is_named_with_where_to_get_such_files(tmp_path: Path) -> N
         IdxSource(tmp_path)
     with pytest.raises(UserError, match=r"must be a folder .*nowhere.*dataset-fashion-mnist"):
         IdxSource(tmp_path / "nowhere")
+    with pytest.raises(UserError, match=r"^data\.path .*x cannot be read: file name too long$"):
+        IdxSource(tmp_path / ("x" * 300))
 
 
 @pytest.mark.parametrize("is_gzip", [False, True])

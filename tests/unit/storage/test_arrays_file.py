@@ -75,6 +75,7 @@ def test_foreign_truncated_and_missing_files_are_refused(tmp_path: Path) -> None
         "cut.h5": r"cut\.h5: cannot be opened, truncated",
         "none.h5": r"none\.h5: an HDF5 file is expected, found nothing",
         ".": "an HDF5 file is expected, found a folder",
+        "x" * 300: "x: cannot be read: file name too long",
     }.items():
         with pytest.raises(UserError, match=message):
             ArrayFile(tmp_path / name)
