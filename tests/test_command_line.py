@@ -203,7 +203,7 @@ def test_bench_window_measures_beside_its_floor(tmp_path: Path, ranks: int) -> N
             ["bench", "widow"],
             "unknown measurement 'widow'; choose from: checkpoint, kernels, log, stop, window",
         ),
-        (["resume"], "the following arguments are required: RUNDIR; see mpitrain resume --help"),
+        (["resume"], "resume needs a run directory: resume RUNDIR [key=value ...]"),
     ],
 )
 def test_mistake_in_the_words_of_a_command_is_one_line(

@@ -22,7 +22,7 @@ def look_at_run(config: Config, size: int) -> tuple[Finding, tuple[int, ...]]:
         told, 0 where it needs no window.
     """
     try:
-        from mpitrain.build import make_plan  # brings HDF5, which may be what is wrong
+        from mpitrain.plan import make_plan  # brings HDF5, which may be what is wrong
 
         plan = make_plan(config, size)
     except (UserError, ImportError) as mistake:

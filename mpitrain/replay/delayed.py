@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mpitrain.build import Plan
+from mpitrain.plan import Plan
 from mpitrain.replay.ranks import Worker, check_good
 from mpitrain.replay.windowed import Load, Tell
 from mpitrain.schedules.delays import Delays, arrivals

@@ -11,9 +11,9 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from mpitrain.build import Plan
 from mpitrain.core.position import Position, Start
 from mpitrain.modes.record import StepRecord
+from mpitrain.plan import Plan
 from mpitrain.replay.collective import CollectiveReplay
 from mpitrain.replay.place import Place
 from mpitrain.replay.ranks import Worker

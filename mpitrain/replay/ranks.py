@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
-from mpitrain.build import Plan, make_update
 from mpitrain.core.batch import Batch
 from mpitrain.core.errors import MpitrainError
 from mpitrain.modes.record import StepRecord
 from mpitrain.modes.update import Update
+from mpitrain.plan import Plan, make_update
 from mpitrain.running.pieces import Pieces
 from mpitrain.schedules.schedule import Schedule
 

@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mpitrain.build import Plan, make_plan
 from mpitrain.config import Config
 from mpitrain.core.console import counted
 from mpitrain.core.errors import MpitrainError, UserError
@@ -20,6 +19,7 @@ from mpitrain.core.position import Start
 from mpitrain.factories import Data
 from mpitrain.models.model import Model
 from mpitrain.modes.record import StepRecord
+from mpitrain.plan import Plan, make_plan
 from mpitrain.replay.comparison import Comparison, judged, marks_of
 from mpitrain.replay.life import ReplayedLife, carry_over
 from mpitrain.replay.place import Place
@@ -131,7 +131,7 @@ class _Session:
         """Replay life after life."""
         self._announce()
         recording, plan, outcome = self._recording, self._first, {}
-        with closing(self._progress):
+        with closing(self._progress), np.errstate(all="ignore"):  # a step says what is not finite
             for recorded, config in zip(recording.lives, recording.configs, strict=True):
                 if self._life is not None:
                     plan = self._next_plan(recorded, config)

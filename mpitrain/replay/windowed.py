@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mpitrain.build import Plan
 from mpitrain.consistency.staleness import Staleness
 from mpitrain.core.batch import Batch
 from mpitrain.modes.record import StepRecord
+from mpitrain.plan import Plan
 from mpitrain.replay.ranks import Worker, check_good
 from mpitrain.replay.versions import Versions
 from mpitrain.schedules.schedule import Schedule

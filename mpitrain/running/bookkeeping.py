@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from mpitrain import environment
-from mpitrain.build import Plan
 from mpitrain.config import Config, changed, to_toml
 from mpitrain.core.errors import LogError, MpitrainError, UserError, reason
 from mpitrain.core.layout import Layout
+from mpitrain.plan import Plan
 from mpitrain.storage.durable import make_folder, sync_folder, write_bytes
 from mpitrain.storage.joint_view import write_joint_view
 from mpitrain.storage.null_log import NullLog

@@ -19,7 +19,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mpitrain.build import Plan
 from mpitrain.comm.reports import Reports
 from mpitrain.comm.waiting import Patience
 from mpitrain.comm.world import World
@@ -27,6 +26,7 @@ from mpitrain.core.errors import CheckpointError, LogError
 from mpitrain.core.position import Position
 from mpitrain.modes.mode import Mode
 from mpitrain.modes.update import Update
+from mpitrain.plan import Plan
 from mpitrain.result import parameters_sha256
 from mpitrain.running.best import Best, Seen
 from mpitrain.running.checkpoint_content import (

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from mpitrain.build import Plan
+from mpitrain.plan import Plan
 from mpitrain.result import SCHEMA
 from mpitrain.running.advice import Facts, advice
 from mpitrain.running.best import Seen

@@ -7,13 +7,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from mpitrain.build import Plan, make_plan
 from mpitrain.comm.waiting import Patience
 from mpitrain.comm.world import World
 from mpitrain.config import Config, to_toml
 from mpitrain.core.errors import MpitrainError, StoppedError, UserError, reason
 from mpitrain.factories import Data
 from mpitrain.models.model import Model
+from mpitrain.plan import Plan, make_plan
 from mpitrain.result import Result, parameters_sha256
 from mpitrain.running.bookkeeping import (
     ANOTHER_DIRECTORY,

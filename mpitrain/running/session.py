@@ -10,13 +10,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mpitrain.build import Plan, open_exchange
+from mpitrain.build import open_exchange
 from mpitrain.comm.host_clock import HostClock
 from mpitrain.comm.world import World
 from mpitrain.config import ignored
 from mpitrain.core.batch import Batch
 from mpitrain.core.errors import MpitrainError, agreed
 from mpitrain.modes.record import StepRecord
+from mpitrain.plan import Plan
 from mpitrain.result import Result, parameters_sha256
 from mpitrain.running.best import Best, Seen
 from mpitrain.running.bookkeeping import log_attributes, open_log
@@ -372,7 +373,7 @@ class Session:
         if not self.world.is_root:
             return
         work, start = self.plan.work, self.plan.start
-        self.world.speak(heading(self.plan.config, self.world, self.plan))
+        self.world.speak(heading(self.plan))
         in_job = Slurm.from_environ(os.environ) is not None
         here = ignored_here(self.plan.config, self.plan.source, in_job=in_job)
         for line in [*ignored(self.plan.config, self.plan.own), *here]:

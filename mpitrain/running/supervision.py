@@ -6,10 +6,10 @@ import os
 from contextlib import suppress
 from functools import partial
 
-from mpitrain.build import Plan
 from mpitrain.comm.world import World
 from mpitrain.core.phases import COMPUTE, END
 from mpitrain.launch_note import note_run_directory
+from mpitrain.plan import Plan
 from mpitrain.running.bookkeeping import write_failure
 from mpitrain.storage.last_seen import LastSeen, last_seen_path, place_and_age, read_last_seen
 from mpitrain.storage.run_directory import RunDirectory

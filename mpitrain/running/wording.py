@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from mpitrain.build import Plan
-from mpitrain.comm.world import World
 from mpitrain.config import Config
 from mpitrain.core.console import counted, size_text
 from mpitrain.data.source import Source
+from mpitrain.plan import Plan
 from mpitrain.running.best import Seen
 from mpitrain.running.totals import Totals
 from mpitrain.storage.log_size import EVENT_BYTES, file_bytes, row_bytes
@@ -17,11 +16,12 @@ from mpitrain.storage.log_size import EVENT_BYTES, file_bytes, row_bytes
 DOING = {"compute": "computing", "read": "reading", "write": "writing", "wait": "waiting"}
 
 
-def heading(config: Config, world: World, plan: Plan) -> str:
+def heading(plan: Plan) -> str:
     """Return the line that says what is about to be trained."""
+    config, size = plan.config, plan.start.position.size
     bound = "" if config.mode.bound is None else f" bound {config.mode.bound}"
     return (
-        f"{config.mode.kind}{bound}, {counted(world.size, 'rank')}, "
+        f"{config.mode.kind}{bound}, {counted(size, 'rank')}, "
         f"{plan.model.layout.size} parameters in {counted(plan.shards.count, 'shard')}, "
         f"{plan.work.total_steps} steps of "
         f"{counted(plan.order.batch_size, 'sample')}"

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from mpi4py import MPI
 
-from mpitrain.build import make_plan
 from mpitrain.config import load
 from mpitrain.core.errors import UserError
 from mpitrain.data.source import ArraySource
+from mpitrain.plan import make_plan
 
 
 class Broken(ArraySource):

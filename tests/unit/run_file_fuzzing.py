@@ -17,9 +17,9 @@ import mpi4py
 
 mpi4py.rc.initialize = False
 
-from mpitrain.build import make_plan  # noqa: E402
 from mpitrain.config import ignored, load, to_toml  # noqa: E402
 from mpitrain.core.errors import UserError  # noqa: E402
+from mpitrain.plan import make_plan  # noqa: E402
 
 MOST_MEMORY_BYTES = 4 << 30
 MOST_SAMPLES = 1 << 20  # a million samples are no mistake, but take a while

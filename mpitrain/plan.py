@@ -1,0 +1,341 @@
+"""The one place where names in a configuration become objects."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from mpitrain.config import Config
+from mpitrain.config.setting import MOST_INTEGER
+from mpitrain.core.batches import BatchOrder, num_tickets
+from mpitrain.core.console import counted
+from mpitrain.core.errors import UserError
+from mpitrain.core.position import Position, Start
+from mpitrain.core.shards import Shards
+from mpitrain.data.digits import DigitsSource
+from mpitrain.data.hdf5 import Hdf5Source
+from mpitrain.data.idx import IdxSource
+from mpitrain.data.source import Source
+from mpitrain.data.synthetic import SyntheticSource
+from mpitrain.factories import Data, checked_model, checked_source, made
+from mpitrain.models.mlp import Mlp
+from mpitrain.models.model import Model
+from mpitrain.models.softmax import Softmax
+from mpitrain.modes.update import Update
+from mpitrain.modes.work import EqualShare, SharedWork, Work
+from mpitrain.optim.adagrad import Adagrad
+from mpitrain.optim.adam import Adam
+from mpitrain.optim.adamw import AdamW
+from mpitrain.optim.base import Optimizer
+from mpitrain.optim.momentum import Momentum
+from mpitrain.optim.nesterov import Nesterov
+from mpitrain.optim.rmsprop import RmsProp
+from mpitrain.optim.schedules import Schedule
+from mpitrain.optim.sgd import Sgd
+
+MOST_SHARDS = 64  # of the default number of shards, min(P, 64)
+
+
+def _softmax(config: Config, source: Source, dtype: str) -> Model:
+    return Softmax(_num_features(source), source.num_classes, dtype)
+
+
+def _mlp(config: Config, source: Source, dtype: str) -> Model:
+    hidden, activation = config.model.hidden, config.model.activation
+    return Mlp(_num_features(source), hidden, source.num_classes, activation, dtype)
+
+
+MODELS: dict[str, Callable[[Config, Source, str], Model]] = {"mlp": _mlp, "softmax": _softmax}
+
+OPTIMIZERS: dict[str, Callable[..., Optimizer]] = {
+    "adagrad": lambda o: Adagrad(epsilon=o.epsilon, weight_decay=o.weight_decay),
+    "adam": lambda o: Adam(o.beta1, o.beta2, o.epsilon, o.weight_decay),
+    "adamw": lambda o: AdamW(o.beta1, o.beta2, o.epsilon, o.weight_decay),
+    "momentum": lambda o: Momentum(o.momentum, o.weight_decay),
+    "nesterov": lambda o: Nesterov(o.momentum, o.weight_decay),
+    "rmsprop": lambda o: RmsProp(o.beta2, o.epsilon, o.weight_decay),
+    "sgd": lambda o: Sgd(o.weight_decay),
+}
+
+
+@contextmanager
+def _allocating() -> Iterator[None]:
+    """Raise a MemoryError where NumPy says ValueError of a size beyond every machine."""
+    try:
+        yield
+    except UserError:
+        raise
+    except ValueError as error:
+        raise MemoryError(str(error)) from error
+
+
+def _synthetic(config: Config) -> Source:
+    data = config.data
+    with _allocating():
+        return SyntheticSource(
+            seed=config.run.seed,
+            num_samples=data.num_samples,
+            num_test=data.num_test,
+            num_features=data.num_features,
+            num_classes=data.num_classes,
+            noise=data.noise,
+        )
+
+
+SOURCES: dict[str, Callable[[Config], Source]] = {
+    "digits": lambda _: DigitsSource(),
+    "hdf5": lambda c: Hdf5Source(
+        str(c.data.path),
+        train_x=c.data.train_x,
+        train_y=c.data.train_y,
+        test_x=c.data.test_x,
+        test_y=c.data.test_y,
+        divisor=c.data.divisor,
+        cache_bytes=c.data.cache_bytes,
+    ),
+    "idx": lambda c: IdxSource(str(c.data.path)),
+    "synthetic": _synthetic,
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What is to be trained, checked on every rank before anything is opened.
+
+    Attributes:
+        config: the resolved configuration.
+        model: the model.
+        source: the data.
+        shards: cut of the flat parameter vector.
+        order: samples of each ticket.
+        initial: (n,), host, the parameters that training starts from.
+        start: where this life starts.
+        work: how tickets are dealt out.
+        own: the tables of the configuration that a script's own model and data stand for.
+    """
+
+    config: Config
+    model: Model
+    source: Source
+    shards: Shards
+    order: BatchOrder
+    initial: npt.NDArray[Any]
+    start: Start
+    work: Work
+    own: tuple[str, ...] = ()
+
+    @property
+    def has_own_code(self) -> bool:
+        """Whether the model or the data may be code of the user's."""
+        names = self.config.model.kind, self.config.data.source
+        return bool(self.own) or any(":" in name for name in names)
+
+
+def make_plan(
+    config: Config,
+    size: int,
+    *,
+    model: Model | None = None,
+    source: Data | None = None,
+    start: Start | None = None,
+) -> Plan:
+    """Build everything that needs no other rank.
+
+    Args:
+        config: the resolved configuration.
+        size: number of ranks.
+        model: used instead of the configuration's.
+        source: used instead of the configuration's.
+        start: where this life starts; where that is a checkpoint, ``initial`` is zeros, to be read.
+
+    Raises:
+        UserError: something in the configuration cannot be had.
+    """
+    try:
+        return _planned(config, size, model, source, start)
+    except (MemoryError, OverflowError) as error:
+        why = str(error).rstrip(".") or "not enough memory"
+        message = f"the model or the data cannot be made: {why}; take smaller ones"
+        raise UserError(message) from error
+
+
+def _planned(
+    config: Config,
+    size: int,
+    model: Model | None,
+    source: Data | None,
+    start: Start | None,
+) -> Plan:
+    own = tuple(n for n, given in (("model", model), ("data", source)) if given is not None)
+    source = make_source(config) if source is None else checked_source(source, "data")
+    model = make_model(config, source) if model is None else checked_model(model, "model")
+    _check_samples(config, source, size)
+    _check_straggler(config, size)
+    _check_early_stop(config, source)
+    num = model.layout.size
+    count = config.mode.shards or min(size, MOST_SHARDS, max(num, 1))
+    batch_size = min(config.data.batch_size, source.num_samples)
+    is_new = start is None or start.checkpoint == "none"
+    start = start or Start(life=0, position=Position.first(config.mode.kind, config.share, size))
+    return Plan(
+        config=config,
+        model=model,
+        source=source,
+        shards=Shards(num, count, size),
+        order=BatchOrder(config.run.seed, batch_size, source.num_samples, source.block),
+        initial=_initial_parameters(model, config.run.seed, is_new=is_new),
+        start=start,
+        work=_make_work(config, num_tickets(source.num_samples, batch_size), start.position),
+        own=own,
+    )
+
+
+def make_source(config: Config) -> Source:
+    """Return the data source that ``data.source`` names."""
+    name = config.data.source
+    if ":" in name:
+        return checked_source(made("data.source", name, config), f"data.source = {name!r}")
+    return SOURCES[name](config)
+
+
+def make_model(config: Config, source: Source) -> Model:
+    """Return the model that ``model.kind`` names, for the shapes of ``source``."""
+    name = config.model.kind
+    if ":" in name:
+        return checked_model(made("model.kind", name, config, source), f"model.kind = {name!r}")
+    return MODELS[name](config, source, config.model.dtype)
+
+
+def _make_work(config: Config, tickets_per_pass: int, start: Position) -> Work:
+    steps = config.run.steps or _num_steps(config.run.data_passes or 0.0, tickets_per_pass)
+    if config.share == "equal":
+        return EqualShare(steps, start.size, start.era_steps, start.deal)
+    return SharedWork(steps, start.era_steps, start.deal)
+
+
+def _num_steps(data_passes: float, tickets_per_pass: int) -> int:
+    """Return the steps of so many passes, of which the last may be a part; at least one."""
+    steps = round(data_passes * tickets_per_pass, 6)
+    if steps > MOST_INTEGER:
+        message = (
+            f"run.data_passes = {data_passes:g} makes more than {MOST_INTEGER} steps, "
+            "more than a log can count; give fewer"
+        )
+        raise UserError(message)
+    if not steps:
+        message = (
+            f"run.data_passes = {data_passes:g} makes no step: a data pass has "
+            f"{counted(tickets_per_pass, 'step')}, so one step needs run.data_passes >= "
+            f"{1 / tickets_per_pass:.6g}, or write run.steps=1"
+        )
+        raise UserError(message)
+    return math.ceil(steps)
+
+
+def make_update(plan: Plan) -> Update:
+    """Return the optimiser of one rank; its state is zeros."""
+    size = plan.start.position.size
+    settings = plan.config.optimizer
+    schedule = Schedule(
+        kind=settings.schedule,
+        rate=settings.rate,
+        warmup_steps=settings.warmup_steps,
+        total_steps=plan.work.total_steps,
+        every_steps=settings.every_steps,
+        decay=settings.decay,
+        final=settings.final,
+    )
+    is_mean_of_ranks = plan.config.mode.kind != "bsp" and plan.config.mode.scale == "mean"
+    return Update(
+        OPTIMIZERS[settings.kind](settings),
+        schedule,
+        plan.shards,
+        plan.model.layout.dtype,
+        clip=settings.clip,
+        scale=1 / size if is_mean_of_ranks else 1.0,
+    )
+
+
+def _num_features(source: Source) -> int:
+    return math.prod(source.sample_shape)
+
+
+def _check_samples(config: Config, source: Source, size: int) -> None:
+    if size > source.num_samples:
+        message = (
+            f"{size} ranks are more than the {source.num_samples} training samples; "
+            f"start at most {source.num_samples}"
+        )
+        raise UserError(message)
+    if config.checkpoint.enabled and config.checkpoint.keep_best and not source.num_test:
+        message = (
+            f"checkpoint.keep_best must be 0 without test samples, "
+            f"got {config.checkpoint.keep_best}: they decide which checkpoint is the best"
+        )
+        raise UserError(message)
+
+
+def _initial_parameters(model: Model, seed: int, *, is_new: bool) -> npt.NDArray[Any]:
+    """Return what ``model.init`` gives, checked against the model's own layout; else zeros."""
+    layout = model.layout
+    if layout.dtype.name not in ("float32", "float64"):
+        message = f"a model's parameters must be float32 or float64, got {layout.dtype}"
+        raise UserError(message)
+    if not is_new:
+        with _allocating():
+            return np.zeros(layout.size, layout.dtype)
+    try:
+        initial = np.asarray(model.init(seed))
+    except (UserError, MemoryError):
+        raise
+    except Exception as error:
+        message = f"model.init failed with {type(error).__name__}: {error}"
+        raise UserError(message) from error
+    if initial.shape != (layout.size,) or initial.dtype != layout.dtype:
+        message = (
+            f"model.init must give shape ({layout.size},) and {layout.dtype}, as the model's "
+            f"layout says, got {initial.shape} and {initial.dtype}"
+        )
+        raise UserError(message)
+    if not np.isfinite(initial).all():
+        message = f"model.init must give finite numbers, got {initial[~np.isfinite(initial)][0]}"
+        raise UserError(message)
+    return initial
+
+
+def _check_early_stop(config: Config, source: Source) -> None:
+    if config.run.early_stop is not None and not source.num_test:
+        message = (
+            f"run.early_stop is {config.run.early_stop}, but there are no test samples to go by; "
+            "give some, or write run.early_stop=none"
+        )
+        raise UserError(message)
+
+
+def _check_straggler(config: Config, size: int) -> None:
+    settings = config.straggler
+    delays = settings.delay if isinstance(settings.delay, tuple) else (settings.delay,)
+    if settings.kind == "none":
+        return
+    if not any(delays):
+        message = (
+            f"straggler.delay must be > 0 for straggler.kind '{settings.kind}', "
+            f"got {settings.delay}; give a mean delay or straggler.kind=none"
+        )
+        raise UserError(message)
+    beyond = [rank for rank in settings.ranks if rank >= size]
+    if beyond:
+        message = f"straggler.ranks must be < {size}, the number of ranks, got {beyond[0]}"
+        raise UserError(message)
+    if isinstance(settings.delay, tuple) and len(settings.delay) != size:
+        message = (
+            f"straggler.delay must be a number or a list of {size}, one for each rank, "
+            f"got {len(settings.delay)}"
+        )
+        raise UserError(message)
