@@ -8,16 +8,19 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import h5py
+import numpy as np
 import pytest
 from mpi4py import MPI
 
 from mpitrain.analysis.verify import verify
 from mpitrain.comm.world import World
 from mpitrain.config import from_mapping
-from mpitrain.core.errors import StoppedError
+from mpitrain.core.errors import MpitrainError, StoppedError, UserError
 from mpitrain.replay.session import Replay, replay_run
 from mpitrain.stop import Stop
 from mpitrain.storage.checkpoints import Checkpoints
+from mpitrain.storage.schema import row_checks
 from tests.ranks.test_lives import Interrupted, go_on, settings, source, train
 from tests.ranks.test_modes import MODES, SHARDS, STRAGGLERS, shared_directory, train_small
 
@@ -149,3 +152,96 @@ def test_replay_of_lives_on_other_numbers_of_ranks(
         assert verify(place).ok, verify(place)
         shutil.rmtree(directory)
     whole.close()
+
+
+@pytest.mark.ranks(3)
+def test_counterfactual_is_the_same_twice(comm: MPI.Intracomm) -> None:
+    """Another optimiser under the same schedule: other parameters, the same whenever it is done."""
+    world = World(comm)
+    directory = shared_directory(world)
+    result = train_small(world, f"{directory}/run", mode=MODES["asp"])
+    if world.is_root:
+        root = Path(directory, "run")
+        one, two = (replayed(root, optimizer__kind="adam", optimizer__rate=0.01) for _ in range(2))
+        assert one.is_same is two.is_same is None
+        assert one.result.changes == ["optimizer.kind", "optimizer.rate"]
+        digests = {found.result.parameters_sha256 for found in (one, two)}
+        assert len(digests) == 1
+        assert result.parameters_sha256 not in digests
+        # what changes no parameter leaves it the recorded run
+        assert replayed(root, run__evaluate_every=10).is_same
+        with pytest.raises(MpitrainError, match=r"rank \d: at clock \d+.* the run diverges"):
+            replayed(root, optimizer__rate=1e200)
+        shutil.rmtree(directory)
+    world.close()
+
+
+@pytest.mark.ranks(2)
+def test_run_whose_order_of_addition_is_not_known_is_refused(comm: MPI.Intracomm) -> None:
+    """mode.reduction = "mpi" and a log without versions."""
+    world = World(comm)
+    directory = shared_directory(world)
+    train_small(world, f"{directory}/mpi", mode={"kind": "bsp", "reduction": "mpi"})
+    train_small(world, f"{directory}/thin", mode=MODES["asp"], log={"per_shard": False})
+    train_small(world, f"{directory}/bsp", mode=MODES["bsp"], log={"per_shard": False})
+    if world.is_root:
+        with pytest.raises(UserError, match=r"rank-00000\.h5: .*mode\.reduction = 'mpi'"):
+            replayed(Path(directory, "mpi"))
+        with pytest.raises(UserError, match=r"rank-00000\.h5: .*log\.per_shard = false"):
+            replayed(Path(directory, "thin"))
+        assert replayed(Path(directory, "bsp")).is_same  # its clocks say everything
+        shutil.rmtree(directory)
+    world.close()
+
+
+def written_by(path: Path, row: int, column: str) -> None:
+    """Change one number of a log, and the check of its row with it."""
+    with h5py.File(path, "r+") as file:
+        steps = file["steps"]
+        value = steps[column][row]
+        steps[column][row] = value - 1
+        keys = ["clock", "ticket", "version_read", "version_written"]
+        parts = [np.atleast_2d(steps[name][row].reshape(1, -1)) for name in keys]
+        steps["check"][row] = row_checks(np.concatenate(parts, axis=1))[0]
+
+
+@pytest.mark.ranks(3)
+@pytest.mark.parametrize("column", ["version_read", "version_written", "ticket", "clock"])
+def test_log_that_was_changed_is_refused(comm: MPI.Intracomm, column: str) -> None:
+    """With the row's check made right again; file and row are named, or two that contradict."""
+    world = World(comm)
+    directory = shared_directory(world)
+    train_small(world, f"{directory}/run", mode=MODES["asp"])
+    if world.is_root:
+        root = Path(directory, "run")
+        path = root / "log" / "life-000" / "rank-00001.h5"
+        written_by(path, 5, column)
+        with pytest.raises(UserError, match=r"cannot be replayed: .*rank-0000\d\.h5 row \d+: "):
+            replayed(root)
+        assert not (root.parent / "run-replay").exists()
+        shutil.rmtree(directory)
+    world.close()
+
+
+@pytest.mark.ranks(2)
+def test_log_that_is_missing_or_strange_is_refused(comm: MPI.Intracomm) -> None:
+    """One line that names the file, and exit code 2 on the command line."""
+    world = World(comm)
+    directory = shared_directory(world)
+    train_small(world, f"{directory}/run", mode=MODES["asp"])
+    if world.is_root:
+        root = Path(directory, "run")
+        path = root / "log" / "life-000" / "rank-00001.h5"
+        with pytest.raises(UserError, match=r"mode\.bound cannot be changed in a replay"):
+            replayed(root, mode__bound=3)
+        with pytest.raises(UserError, match=r"model\.hidden cannot be changed in a replay"):
+            replayed(root, model__hidden=[3])
+        with h5py.File(path, "r+") as file:
+            file.attrs["schema"] = 99
+        with pytest.raises(UserError, match=r"rank-00001\.h5: .*schema"):
+            replayed(root)
+        path.unlink()
+        with pytest.raises(UserError, match=r"rank-00001\.h5: there is no such file"):
+            replayed(root)
+        shutil.rmtree(directory)
+    world.close()
