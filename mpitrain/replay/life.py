@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
 from types import TracebackType
 from typing import Any, Self
 
@@ -52,7 +51,14 @@ class ReplayedLife:
     """
 
     def __init__(
-        self, plan: Plan, schedule: Schedule, directory: RunDirectory, run_id: str, look: Look
+        self,
+        plan: Plan,
+        schedule: Schedule,
+        directory: RunDirectory,
+        run_id: str,
+        look: Look,
+        *,
+        is_whole: bool,
     ) -> None:
         """Open the logs.
 
@@ -62,7 +68,9 @@ class ReplayedLife:
             directory: of the replay.
             run_id: of the replay.
             look: told the schedule's row and the record of every step that is done.
+            is_whole: the schedule holds every step of its ranks up to its end.
         """
+        self._is_whole = is_whole
         self.plan, self._schedule = plan, schedule
         self._directory, self._run_id, self._look = directory, run_id, look
         self.totals = Totals()
@@ -73,7 +81,6 @@ class ReplayedLife:
         loader = Loader(plan.source, plan.order, plan.model.layout.dtype, ahead=1)
         self.engine = make(plan, schedule, self.workers, loader.load, self._after_step)
         self._logs = [self._open(rank) for rank in range(schedule.size)]
-        self._open_logs = ExitStack()
 
     @property
     def log(self) -> LogKeeper:
@@ -81,8 +88,6 @@ class ReplayedLife:
         return self._logs[0]
 
     def __enter__(self) -> Self:
-        for log in self._logs:
-            self._open_logs.enter_context(log)
         return self
 
     def __exit__(
@@ -91,7 +96,9 @@ class ReplayedLife:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self._open_logs.__exit__(kind, error, traceback)
+        """Close the logs, as those of ranks that were cut off where the schedule is not whole."""
+        for log in self._logs:
+            log.close(is_complete=kind is None and self._is_whole)
 
     def position(self) -> Position:
         """Return where the ranks stand when all shards have the same version."""

@@ -79,7 +79,7 @@ def read_recording(root: Path, overrides: Sequence[str] | Mapping[str, Any]) -> 
         message = f"the run cannot be replayed: {error}"
         raise UserError(message) from error
     if not sum(life.schedule.num_updates for life in lives):
-        message = f"the run cannot be replayed: {root} has no steps in its logs"
+        message = f"the run cannot be replayed: {root} has no step that is whole in its logs"
         raise UserError(message)
     tables = [read_toml(_run_file(root, life.life)) for life in lives]
     olds = [from_mapping(table) for table in tables]

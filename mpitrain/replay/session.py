@@ -141,7 +141,14 @@ class _Session:
     def _replay_life(self, plan: Plan, recorded: RecordedLife) -> dict[str, Any]:
         """Replay one life; return the evaluation at the end of the last one."""
         before, outcome = self._life, {}
-        life = ReplayedLife(plan, recorded.schedule, self._directory, self._run_id, self._look)
+        life = ReplayedLife(
+            plan,
+            recorded.schedule,
+            self._directory,
+            self._run_id,
+            self._look,
+            is_whole=recorded.is_whole,
+        )
         if before is not None:
             carry_over(before, life)
         self._life, self._recorded = life, recorded
@@ -155,7 +162,8 @@ class _Session:
                 digest = parameters_sha256(life.engine.parameters)
                 life.log.event("digest", {"parameters_sha256": digest})
         self._totals = merged([self._totals, life.totals])
-        life.write_checkpoint(self._totals)
+        if recorded.is_whole:  # else no other ranks could go on from here
+            life.write_checkpoint(self._totals)
         return outcome
 
     def _advance(self, life: ReplayedLife) -> None:
@@ -220,12 +228,9 @@ class _Session:
         )
         if recording.changes:
             place.speak(f"changed: {', '.join(recording.changes)}; the schedule is the same")
-        num_left = recording.lives[-1].num_left
-        if num_left:
-            place.speak(
-                f"the run was cut off: {counted(num_left, 'logged step')} after a missing one are "
-                "left out"
-            )
+        if not recording.lives[-1].is_whole:
+            num_left = counted(recording.lives[-1].num_left, "logged step")
+            place.speak(f"the run was cut off; left out: {num_left} after one that is missing")
         changes = environment_changes(recording.facts)
         if changes:
             place.speak(f"environment differs: {changes}; bit-identity is not promised")
@@ -252,11 +257,17 @@ class _Session:
             "replay_seconds": time.monotonic() - self._began_s,
         }
         self._directory.write_result(facts)
-        self._directory.write_status(status_of("done", life=life.plan.start.life))
+        self._directory.write_status(self._status(life.plan.start.life))
         self._directory.give_reserve()
         views = life.plan.model.layout.views(life.engine.parameters)
         result = Result(facts=facts, parameters={k: v.copy() for k, v in views.items()})
         return Replay(result, verdict.is_same, verdict.lines)
+
+    def _status(self, life: int) -> Mapping[str, Any]:
+        if self._recording.lives[-1].is_whole:
+            return status_of("done", life=life)
+        reason = f"as the replayed run: cut off, here after step {self.steps_done}"
+        return status_of("failed", life=life, reason=reason)
 
 
 def _first_plan(recording: Recording, model: Model | None, source: Data | None) -> Plan:

@@ -38,6 +38,12 @@ class RecordedLife:
     logs: Sequence[RankLog]
     num_left: int = 0
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether the schedule holds every step: no rank was cut off before its end or the cut."""
+        is_closed = all(log.is_closed for log in self.logs)
+        return self.cut is not None or (is_closed and not self.num_left)
+
     def place_of(self, row: int) -> tuple[RankLog, int]:
         """Return the log and the row in it that a row of the schedule came from."""
         log = self.logs[int(self.schedule.rank[row])]

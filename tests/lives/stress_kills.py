@@ -19,7 +19,10 @@ import time
 from pathlib import Path
 
 from mpitrain.analysis.verify import verify
+from mpitrain.core.errors import UserError
+from mpitrain.replay.session import replay_run
 from mpitrain.storage.checkpoints import Checkpoints
+from mpitrain.storage.reading import open_log
 from mpitrain.storage.run_directory import read_json
 from tests.lives.hooks import KILL
 from tests.lives.jobs import Job, descendants, ranks_of, wait_for_steps
@@ -57,6 +60,9 @@ def judge(folder: Path, expected: str | None) -> str:
         checkpoints.check(newest)
     if checkpoints.refused():
         return f"refused: {checkpoints.refused()}"
+    fault = replayed(run, folder / "killed-replay")
+    if fault:
+        return f"the replay of the killed run: {fault}"
     again = Job(folder, "mpirun", RANKS, ["resume", str(run)])
     code = again.wait(120)
     report = verify(run)
@@ -65,7 +71,23 @@ def judge(folder: Path, expected: str | None) -> str:
         return f"{code} {report.summary()} {report.findings[:1]} {again.text()[-1500:]}"
     if expected is not None and result["parameters_sha256"] != expected:
         return "other parameters than without the kill"
-    return ""
+    return replayed(run, folder / "whole-replay")
+
+
+def replayed(run: Path, place: Path) -> str:
+    """Replay what the logs hold; return what is wrong, or nothing."""
+    try:
+        found = replay_run(run, {"run.directory": str(place)})
+    except UserError as error:
+        is_too_early = "no step that is whole" in str(error) and least_rows(run) == 0
+        return "" if is_too_early else str(error)
+    report = verify(place)
+    return "" if found.is_same and report.ok else f"{found.lines} {report.findings[:1]}"
+
+
+def least_rows(run: Path) -> int:
+    """Return the rows of the rank that has fewest of them in the newest life."""
+    return min((log.num_rows for log in open_log(run).lives[-1].ranks.values()), default=0)
 
 
 def at_phase(folder: Path, mode: str, rank: int, phase: str, count: int, size: str = LARGE) -> str:
