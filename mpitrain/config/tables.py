@@ -49,6 +49,26 @@ class Run(Table):
         unit="steps of all ranks",
         least=0,
     )
+    coherence_every: int = setting(
+        0,
+        "measure how well the gradient of a fixed sample agrees with those before; 0 never",
+        unit="steps of all ranks",
+        least=0,
+    )
+    coherence_samples: int = setting(
+        1000,
+        "training samples of that gradient",
+        unit="samples",
+        least=1,
+        used_by=("coherence_every", ()),
+    )
+    coherence_lags: int = setting(
+        4,
+        "gradients before that it is compared with",
+        least=1,
+        most=16,
+        used_by=("coherence_every", ()),
+    )
     early_stop: int | None = setting(
         None,
         "evaluations in a row without a better test metric (checkpoint.best says which is) after "

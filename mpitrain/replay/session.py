@@ -34,11 +34,13 @@ from mpitrain.running.bookkeeping import (
     write_failure,
 )
 from mpitrain.running.checkpoint_content import read_parameters_into
+from mpitrain.running.coherence import Coherence
 from mpitrain.running.ending import result_facts
-from mpitrain.running.evaluation import Evaluator, RegularEvaluation
+from mpitrain.running.evaluation import Evaluator, Regularly
 from mpitrain.running.progress_line import Progress
 from mpitrain.running.resuming import check_data, checkpoint_of, environment_changes
 from mpitrain.running.totals import Totals, merged
+from mpitrain.running.wording import coherence_line
 from mpitrain.schedules.recorded import RecordedLife
 from mpitrain.storage.run_directory import RunDirectory, status_of
 from mpitrain.storage.run_lock import RunLock
@@ -114,7 +116,7 @@ class _Session:
         self._total_steps = total
         batch_size = plan.order.batch_size
         self._progress = Progress(self, 0, total, batch_size, run.progress_every_s)
-        self._evaluation: RegularEvaluation | None = None
+        self._regular: list[Regularly] = []
 
     @property
     def steps_done(self) -> int:
@@ -152,7 +154,7 @@ class _Session:
         if before is not None:
             carry_over(before, life)
         self._life, self._recorded = life, recorded
-        evaluator = self._evaluate_regularly(plan)
+        evaluator = self._look_regularly(plan)
         with life:
             self._advance(life)
             if recorded is self._recording.lives[-1]:
@@ -192,14 +194,24 @@ class _Session:
         np.copyto(new.initial, life.engine.parameters)
         return new
 
-    def _evaluate_regularly(self, plan: Plan) -> Evaluator:
+    def _look_regularly(self, plan: Plan) -> Evaluator:
+        """Evaluate and measure coherence as often as the run file says; return what evaluates."""
         evaluator = Evaluator(self, plan.model, plan.source, plan.shards)
-        every = plan.config.run.evaluate_every
-        self._evaluation = None
-        if every:
-            self._evaluation = RegularEvaluation(
-                evaluator, every, self.steps_done, self._total_steps, self._tell_evaluation
-            )
+        run, first, total = plan.config.run, self.steps_done, self._total_steps
+        self._regular = []
+        if run.evaluate_every:
+
+            def evaluate() -> None:
+                self._tell_evaluation(evaluator.outcome())
+
+            self._regular.append(Regularly(self, run.evaluate_every, first, total, evaluate))
+        if run.coherence_every:
+            coherence = Coherence.of(self, plan)
+
+            def measure() -> None:
+                self._tell_coherence(coherence.outcome())
+
+            self._regular.append(Regularly(self, run.coherence_every, first, total, measure))
         return evaluator
 
     def _look(self, row: int, record: StepRecord) -> None:
@@ -209,14 +221,19 @@ class _Session:
         shown.add(record, time.monotonic() - self._began_s)
         shown.first_s = 0.0
         self._progress.after_step(record, shown)
-        if self._evaluation is not None:
-            self._evaluation.after_step(record, shown)
+        for observer in self._regular:
+            observer.after_step(record, shown)
 
     def _tell_evaluation(self, outcome: Mapping[str, Any]) -> None:
         assert self._life is not None
         self._life.log.event("evaluation", outcome)
         self._best.look(outcome["steps"], outcome.get(self._first.model.metric_name))
         self._progress.tell(outcome)
+
+    def _tell_coherence(self, outcome: Mapping[str, Any]) -> None:
+        assert self._life is not None
+        self._life.log.event("coherence", outcome)
+        self._progress.say(coherence_line(outcome))
 
     def _announce(self) -> None:
         recording, place = self._recording, Place(0, 1)

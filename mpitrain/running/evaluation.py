@@ -17,8 +17,6 @@ from mpitrain.modes.mode import Watched
 from mpitrain.modes.record import StepRecord
 from mpitrain.running.totals import Totals
 
-Tell = Callable[[Mapping[str, Any]], None]
-
 
 @dataclass
 class Evaluator:
@@ -78,30 +76,35 @@ class Evaluator:
         return {name: float(value) / self.source.num_test for name, value in sums.items()}
 
 
-class RegularEvaluation:
-    """Evaluates on this rank whenever all ranks together did another ``every_steps`` steps."""
+class Regularly:
+    """Acts on this rank whenever all ranks together did another ``every_steps`` steps."""
 
     def __init__(
-        self, evaluator: Evaluator, every_steps: int, first_step: int, total_steps: int, tell: Tell
+        self,
+        mode: Watched,
+        every_steps: int,
+        first_step: int,
+        total_steps: int,
+        act: Callable[[], None],
     ) -> None:
-        """Evaluate by ``evaluator``.
+        """Act between two steps.
 
         Args:
-            evaluator: what to call.
-            every_steps: steps of all ranks between evaluations, > 0.
+            mode: knows the steps done.
+            every_steps: steps of all ranks from one time to the next, > 0.
             first_step: steps done before this life.
-            total_steps: of the run; the evaluation at the end is not this one's business.
-            tell: takes the outcome: steps, metrics and versions.
+            total_steps: of the run; what is done at the end is not this one's business.
+            act: for example evaluates.
         """
-        self._evaluator = evaluator
+        self._mode = mode
         self._every_steps = every_steps
         self._next = (first_step // every_steps + 1) * every_steps
         self._total_steps = total_steps
-        self._tell = tell
+        self._act = act
 
     def after_step(self, record: StepRecord, totals: Totals) -> None:
-        """Evaluate when due."""
-        steps = self._evaluator.mode.steps_done
+        """Act when due."""
+        steps = self._mode.steps_done
         if self._next <= steps < self._total_steps:
             self._next = (steps // self._every_steps + 1) * self._every_steps
-            self._tell(self._evaluator.outcome())
+            self._act()

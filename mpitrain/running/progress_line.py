@@ -41,6 +41,10 @@ class Progress:
         means = " ".join(f"{k}={v:.4f}" for k, v in outcome.items() if isinstance(v, float))
         self._display.say(f"evaluation at step {outcome['steps']}: {means}")
 
+    def say(self, line: str) -> None:
+        """Show a line that stays."""
+        self._display.say(line)
+
     def finish(self) -> None:
         """Show that the last step is done."""
         self._display.finish(self._mode.steps_done)

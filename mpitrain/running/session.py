@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -23,9 +23,10 @@ from mpitrain.running.best import Best, Seen
 from mpitrain.running.bookkeeping import log_attributes, open_log
 from mpitrain.running.checkpoint_content import read_optimizer_into
 from mpitrain.running.checkpointing import Checkpointer
+from mpitrain.running.coherence import Coherence
 from mpitrain.running.csv_sink import CsvSink
 from mpitrain.running.ending import Ending, last_words, result_facts
-from mpitrain.running.evaluation import Evaluator, RegularEvaluation
+from mpitrain.running.evaluation import Evaluator, Regularly
 from mpitrain.running.figures import Figures
 from mpitrain.running.loader import Loader
 from mpitrain.running.log_keeper import LogKeeper
@@ -39,7 +40,13 @@ from mpitrain.running.supervision import Supervision
 from mpitrain.running.tensorboard_sink import TensorboardSink
 from mpitrain.running.totals import Totals
 from mpitrain.running.training import ComputeGradient, Load, Observer, train_steps
-from mpitrain.running.wording import early_stop_reason, heading, ignored_here, log_size
+from mpitrain.running.wording import (
+    coherence_line,
+    early_stop_reason,
+    heading,
+    ignored_here,
+    log_size,
+)
 from mpitrain.segments import unlink_segments
 from mpitrain.slurm import Slurm
 from mpitrain.stop import Stop
@@ -274,13 +281,26 @@ class Session:
             self._recorder = self._make_recorder()
             if self._recorder is not None:
                 observers.append(self._recorder)
-            if run.evaluate_every:
-                observers.append(
-                    RegularEvaluation(
-                        self._evaluator, run.evaluate_every, first, total, self._tell_evaluation
-                    )
-                )
+            observers += self._regular_observers(first, total)
         return tuple(observers)
+
+    def _regular_observers(self, first: int, total: int) -> Iterator[Observer]:
+        """Yield what looks at the parameters now and then; for rank 0."""
+        run, mode, plan = self.plan.config.run, self._mode, self.plan
+        if run.evaluate_every:
+
+            def evaluate() -> None:
+                self._tell_evaluation(self._evaluator.outcome())
+
+            yield Regularly(mode, run.evaluate_every, first, total, evaluate)
+        if run.coherence_every:
+            coherence = Coherence.of(mode, plan)
+            coherence.note = self._supervision.note
+
+            def measure() -> None:
+                self._tell_coherence(coherence.outcome())
+
+            yield Regularly(mode, run.coherence_every, first, total, measure)
 
     def _make_recorder(self) -> Recorder | None:
         """Return what writes figures for other programs, if any is asked for; for rank 0."""
@@ -309,6 +329,11 @@ class Session:
         for teller in (self._progress, self._recorder):
             if teller is not None:
                 teller.tell(outcome)
+
+    def _tell_coherence(self, outcome: Mapping[str, Any]) -> None:
+        self._log.event("coherence", outcome)
+        if self._progress is not None:
+            self._progress.say(coherence_line(outcome))
 
     def _conclude(self) -> tuple[dict[str, Any], dict[str, Any]]:
         """Evaluate the final parameters and check that every rank has the same."""

@@ -28,6 +28,15 @@ def heading(plan: Plan) -> str:
     )
 
 
+def coherence_line(outcome: Mapping[str, Any]) -> str:
+    """Return the line that says a gradient's coherence with those before; see coherence.py."""
+    said = f"coherence at step {outcome['steps']}: mu={outcome['mu']:.4f}"
+    if not outcome["cosines"]:
+        return f"{said}, nothing to compare with yet"
+    cosines = ", ".join(f"{cosine:.3f}" for cosine in outcome["cosines"])
+    return f"{said}, cosines with the gradients before: {cosines}"
+
+
 def log_size(plan: Plan, size: int) -> str:
     """Return the line that says how large the logs of this life become on ``size`` ranks."""
     config, count = plan.config, plan.shards.count

@@ -20,6 +20,7 @@ from mpitrain.core.errors import MpitrainError, StoppedError, UserError
 from mpitrain.replay.session import Replay, replay_run
 from mpitrain.stop import Stop
 from mpitrain.storage.checkpoints import Checkpoints
+from mpitrain.storage.reading import open_log
 from mpitrain.storage.schema import row_checks
 from tests.ranks.test_lives import Interrupted, go_on, settings, source, train
 from tests.ranks.test_modes import MODES, SHARDS, STRAGGLERS, shared_directory, train_small
@@ -243,5 +244,32 @@ def test_log_that_is_missing_or_strange_is_refused(comm: MPI.Intracomm) -> None:
         path.unlink()
         with pytest.raises(UserError, match=r"rank-00001\.h5: there is no such file"):
             replayed(root)
+        shutil.rmtree(directory)
+    world.close()
+
+
+@pytest.mark.ranks(2)
+def test_measuring_coherence_changes_nothing(comm: MPI.Intracomm) -> None:
+    """The same bits with and without; the events say what was measured, also in a replay."""
+    world = World(comm)
+    directory = shared_directory(world)
+    plain = train_small(world, f"{directory}/plain")
+    measured = {"coherence_every": 8, "coherence_samples": 100, "coherence_lags": 3}
+    result = train_small(world, f"{directory}/run", run=measured)
+    assert result.parameters_sha256 == plain.parameters_sha256
+    if world.is_root:
+        again = Path(directory, "again")
+        found = replay_run(Path(result.directory), {"run.directory": str(again)})
+        assert found.is_same
+        told = [
+            [
+                detail
+                for _, kind, detail in open_log(root).lives[0].ranks[0].events
+                if kind == "coherence"
+            ]
+            for root in (result.directory, again)
+        ]
+        assert [detail["steps"] for detail in told[0]] == [8, 16, 24, 32, 40]
+        assert told[0] == told[1]
         shutil.rmtree(directory)
     world.close()

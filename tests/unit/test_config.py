@@ -245,17 +245,19 @@ NAMES = """
 import mpi4py
 mpi4py.rc.initialize = False
 import json
-from mpitrain import build
+from mpitrain import plan
+from mpitrain.optim.compensations import COMPENSATIONS
+from mpitrain.optim.factors import FACTORS
 from mpitrain.comm.reduction import REDUCTIONS
 from mpitrain.running.straggler import DRAWS
 print(json.dumps({
-    "model.kind": sorted(build.MODELS),
-    "optimizer.kind": sorted(build.OPTIMIZERS),
-    "data.source": sorted(build.SOURCES),
+    "model.kind": sorted(plan.MODELS),
+    "optimizer.kind": sorted(plan.OPTIMIZERS),
+    "data.source": sorted(plan.SOURCES),
     "mode.reduction": sorted(REDUCTIONS),
     "straggler.kind": sorted([*DRAWS, "none"]),
-    "staleness.factor": sorted(build.FACTORS),
-    "staleness.compensation": sorted(build.COMPENSATIONS),
+    "staleness.factor": sorted(FACTORS),
+    "staleness.compensation": sorted(COMPENSATIONS),
 }))
 """
 
