@@ -54,6 +54,14 @@ def _kernels() -> int:
     return 0
 
 
+def _replay() -> int:
+    from mpitrain.bench.replay import measure
+
+    for row in measure():
+        _show(row)
+    return 0
+
+
 def _stop() -> int:
     from mpitrain.bench.stop import measure
 
@@ -87,6 +95,7 @@ BENCHES = {
     "checkpoint": _checkpoint,
     "kernels": _kernels,
     "log": _log,
+    "replay": _replay,
     "stop": _stop,
     "window": _window,
 }

@@ -96,9 +96,14 @@ class Update:
         self._clock = self.age + record.clock
         return is_finite(record.gradient_norm, self.gradient)
 
-    def compute(self) -> None:
-        """Run the optimiser on the whole vector: ``change`` is ready but for the factor."""
-        self._run(self.state, self.gradient, self.parameters, self.change)
+    def compute(self, parameters: Vector | None = None) -> None:
+        """Run the optimiser on the whole vector: ``change`` is ready but for the factor.
+
+        Args:
+            parameters: (n,), those that the gradient was computed from, where they are elsewhere.
+        """
+        read = self.parameters if parameters is None else parameters
+        self._run(self.state, self.gradient, read, self.change)
 
     def compute_shard(self, shard: int) -> None:
         """Run the optimiser on one shard; the same bits as ``compute``."""
@@ -114,7 +119,7 @@ class Update:
         if factor != 1.0:
             np.multiply(self.change_of[shard], factor, out=self.change_of[shard])
 
-    needs_present = False
+    needs_present = needs_read = False
 
     def predict_shard(self, shard: int) -> None:
         """Temporary."""

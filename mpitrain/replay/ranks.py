@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Any
+
+import numpy.typing as npt
 
 from mpitrain.core.batch import Batch
 from mpitrain.core.errors import MpitrainError
@@ -13,13 +16,14 @@ from mpitrain.plan import Plan, make_update
 from mpitrain.running.pieces import Pieces
 from mpitrain.schedules.schedule import Schedule
 
-Gradient = Callable[[Batch], float]
+Vector = npt.NDArray[Any]
 
 
 class Worker:
     """The optimiser, the gradient and the row of one simulated rank.
 
     Attributes:
+        rank: of the simulated rank.
         update: its optimiser, with ``parameters`` and ``gradient``.
         record: the row of its present step.
     """
@@ -35,7 +39,16 @@ class Worker:
         self.update: Update = make_update(plan)
         self.update.age = int(plan.start.position.ages[rank])
         self.record = StepRecord(plan.shards.count)
-        self._compute = gradient_of(plan, self.update)
+        self._plan = plan
+        self._gradient = plan.model.layout.views(self.update.gradient)
+        self._own = plan.model.layout.views(self.update.parameters)
+        self._shared_vector, self._shared = self.update.parameters, self._own
+        self._compute = _gradient_of(plan, self.update)
+
+    def share(self, parameters: Vector) -> None:
+        """Compute gradients in place from ``parameters``, (n,), where ``step`` is asked to."""
+        self._shared_vector = parameters
+        self._shared = self._plan.model.layout.views(parameters)
 
     def begin(self, schedule: Schedule, row: int) -> None:
         """Fill in what the schedule says of a step."""
@@ -47,21 +60,36 @@ class Worker:
         for name, column in schedule.times.items():
             setattr(record, name, float(column[row]))
 
-    def compute(self, batch: Batch) -> None:
-        """Compute loss and summed gradient from ``update.parameters``."""
+    def compute(self, batch: Batch, *, is_in_place: bool = False) -> None:
+        """Compute loss and summed gradient.
+
+        Args:
+            batch: of this step.
+            is_in_place: from the shared parameters, not from ``update.parameters``.
+        """
+        parameters = self._shared if is_in_place else self._own
         self.record.num_samples = len(batch.y)
-        self.record.loss = self._compute(batch) / self.record.num_samples
+        self.record.loss = self._compute(parameters, batch, self._gradient) / len(batch.y)
+
+    def step(self, batch: Batch, *, is_in_place: bool) -> None:
+        """Compute the gradient and, where no present values are needed, the change.
+
+        Raises:
+            MpitrainError: loss or gradient is not finite.
+        """
+        self.compute(batch, is_in_place=is_in_place)
+        record, update = self.record, self.update
+        check_good(self, is_good=update.begin(record, record.num_samples, record.ticket))
+        if not update.needs_present:
+            update.compute(self._shared_vector if is_in_place else None)
 
 
-def gradient_of(plan: Plan, update: Update) -> Gradient:
+def _gradient_of(plan: Plan, update: Update) -> Callable[..., float]:
     """Return what computes the gradient of a batch as a live rank does: whole or in pieces."""
-    layout = plan.model.layout
-    parameters, gradient = layout.views(update.parameters), layout.views(update.gradient)
-    compute = plan.model.loss_and_gradient
     size = plan.config.data.micro_batch_size
     if size is not None and size < plan.order.batch_size:
-        compute = Pieces(plan.model, size, update.gradient).loss_and_gradient
-    return lambda batch: compute(parameters, batch, gradient)
+        return Pieces(plan.model, size, update.gradient).loss_and_gradient
+    return plan.model.loss_and_gradient
 
 
 def check_good(worker: Worker, *, is_good: bool) -> None:

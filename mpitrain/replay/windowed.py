@@ -1,10 +1,13 @@
 """Training under a schedule of updates to shards, in one process: ssp and asp.
 
-A gradient is computed when its first update is about to be applied: then every version that it
-reads has been there, and is there still (see versions.py). Updates are applied shard by shard in
-the order of their versions, so that the parameters take the very values they took on the ranks.
-Which shard goes first does not matter to any value; a shard waits where the next update's gradient
-reads what another shard has not come to yet.
+Updates are applied shard by shard in the order of their versions, so that the parameters take the
+very values they took on the ranks. Which shard goes first does not matter to any value; a shard
+waits where the next update's gradient reads what another shard has not come to yet.
+
+Before a version of a shard is overwritten, everybody who is still to read it does: a gradient is
+computed at once, in place, where all shards have just the versions that it reads; else its worker
+takes a copy of this shard's. So no version is in memory that nobody reads later, none is copied
+twice, and most are not copied at all.
 """
 
 from __future__ import annotations
@@ -19,8 +22,7 @@ from mpitrain.consistency.staleness import Staleness
 from mpitrain.core.batch import Batch
 from mpitrain.modes.record import StepRecord
 from mpitrain.plan import Plan
-from mpitrain.replay.ranks import Worker, check_good
-from mpitrain.replay.versions import Versions
+from mpitrain.replay.ranks import Worker
 from mpitrain.schedules.schedule import Schedule
 
 Vector = npt.NDArray[Any]
@@ -37,6 +39,7 @@ class WindowedReplay:
         parameters: (n,), the present ones.
         workers: one per rank.
         num_done: updates applied to every shard.
+        num_copies: copies of a shard's values that were taken for later.
     """
 
     def __init__(
@@ -54,79 +57,94 @@ class WindowedReplay:
         shards = plan.shards
         self.parameters = plan.initial.copy()
         self.workers = workers
-        self.num_done = 0
+        self.num_done = self.num_copies = 0
         self._schedule, self._load, self._tell = schedule, load, tell
-        first = schedule.first_version
-        self._shards = [
-            Versions(self.parameters[shards.slice(k)], schedule.read[:, k], first)
-            for k in range(shards.count)
-        ]
-        self._rows = [_rows_by_version(schedule, k) for k in range(shards.count)]
-        self._versions = np.full(shards.count, first, np.int64)
+        self._first = schedule.first_version
+        count = shards.count
+        self._present = [self.parameters[shards.slice(k)] for k in range(count)]
+        self._versions = [self._first] * count
+        self._rows = [_rows_by_version(schedule, k) for k in range(count)]
+        self._readers = [_Readers(schedule.read[:, k] - self._first) for k in range(count)]
         self._staleness = [Staleness(shards.weights()) for _ in workers]
-        self._factors = np.ones((len(workers), shards.count))
-        self._rank = schedule.rank.tolist()
-        self._read = schedule.read.tolist()
-        self._row_of = [NO_ROW] * len(workers)  # whose gradient each worker holds
-        self._left = [0] * len(workers)  # shards that it is still to be applied to
+        self._factors = np.ones((len(workers), count))
+        self._rank, self._read = schedule.rank.tolist(), schedule.read.tolist()
+        self._is_computed = [False] * schedule.num_updates
+        self._copied: list[set[int]] = [set() for _ in workers]  # shards, for the next gradient
+        self._left = [0] * len(workers)  # shards that the newest gradient is to be applied to
+        for worker in workers:
+            worker.share(self.parameters)
 
     @property
     def versions(self) -> npt.NDArray[np.int64]:
         """Version of each shard: (S,), int64."""
-        return self._versions.copy()
-
-    @property
-    def most_kept(self) -> int:
-        """The most old versions of one shard that were in memory at a time."""
-        return max(shard.most_kept for shard in self._shards)
+        return np.array(self._versions, np.int64)
 
     def advance_to(self, version: int) -> bool:
         """Apply updates until every shard has this version; return whether that was possible."""
         has_moved = True
         while has_moved:
             has_moved = False
-            for number, shard in enumerate(self._shards):
-                while shard.version < version and self._apply_next(number, shard):
+            for shard, present in enumerate(self._versions):
+                if present < version and self._apply_next(shard, present):
                     has_moved = True
-        return bool((self._versions >= version).all())
+        return min(self._versions) >= version
 
-    def _apply_next(self, number: int, shard: Versions) -> bool:
+    def _apply_next(self, shard: int, version: int) -> bool:
         """Apply the next update of a shard, if its gradient can be computed by now."""
-        rows = self._rows[number]
-        index = shard.version - self._schedule.first_version
-        row = int(rows[index]) if index < len(rows) else NO_ROW
-        if row == NO_ROW:
+        rows, index = self._rows[shard], version - self._first
+        row = rows[index] if index < len(rows) else NO_ROW
+        if row == NO_ROW or not (self._is_computed[row] or self._is_computable(row)):
             return False
-        rank = self._rank[row]
-        if self._row_of[rank] != row and not self._compute(rank, row):
-            return False
-        worker, staleness = self.workers[rank], self._staleness[rank]
-        tau = staleness.of_write(number, self._read[row][number], shard.version)
-        self._factors[rank, number] = worker.update.finish_shard(number, tau, shard.present)
-        shard.add(worker.update.change_of[number])
-        self._versions[number] = shard.version
+        if not self._is_computed[row]:
+            self._compute(row)
+        for reader in self._readers[shard].of(index):
+            if not self._is_computed[reader]:
+                self._hand_out(shard, reader)
+        rank, present = self._rank[row], self._present[shard]
+        worker = self.workers[rank]
+        tau = self._staleness[rank].of_write(shard, self._read[row][shard], version)
+        self._factors[rank, shard] = worker.update.finish_shard(shard, tau, present)
+        np.add(present, worker.update.change_of[shard], out=present)
+        self._versions[shard] = version + 1
         self._left[rank] -= 1
         if not self._left[rank]:
             self._finish(rank, row)
         return True
 
-    def _compute(self, rank: int, row: int) -> bool:
-        """Compute a row's gradient, unless something that it reads is not there yet."""
-        if self._left[rank] or (self._schedule.read[row] > self._versions).any():
-            return False
-        worker, update = self.workers[rank], self.workers[rank].update
-        for number, (shard, version) in enumerate(zip(self._shards, self._read[row], strict=True)):
-            shard.read_into(version, update.parameters_of[number])
-            update.predict_shard(number)
+    def _is_computable(self, row: int) -> bool:
+        """Tell whether all that a row reads is there, or was copied for it."""
+        return all(map(int.__le__, self._read[row], self._versions))
+
+    def _hand_out(self, shard: int, row: int) -> None:
+        """Let a row read the present version of a shard, which is about to be overwritten."""
+        rank = self._rank[row]
+        if self._read[row] == self._versions and not self._copied[rank]:
+            self._compute(row)
+        else:
+            self._copy(shard, rank)
+
+    def _copy(self, shard: int, rank: int) -> None:
+        np.copyto(self.workers[rank].update.parameters_of[shard], self._present[shard])
+        self._copied[rank].add(shard)
+        self.num_copies += 1
+
+    def _compute(self, row: int) -> None:
+        """Compute a row's gradient, and its change as far as nothing depends on what comes later.
+
+        What was not copied for it has the version that it reads still.
+        """
+        rank = self._rank[row]
+        worker, copied = self.workers[rank], self._copied[rank]
+        is_in_place = not copied and not worker.update.needs_read
+        if not is_in_place:
+            for shard in range(len(self._present)):
+                if shard not in copied:
+                    self._copy(shard, rank)
+                worker.update.predict_shard(shard)
+        copied.clear()
         worker.begin(self._schedule, row)
-        record = worker.record
-        worker.compute(self._load(record.ticket))
-        is_good = update.begin(record, record.num_samples, record.ticket)
-        check_good(worker, is_good=is_good)
-        if not update.needs_present:
-            update.compute()
-        self._row_of[rank], self._left[rank] = row, len(self._shards)
-        return True
+        worker.step(self._load(worker.record.ticket), is_in_place=is_in_place)
+        self._is_computed[row], self._left[rank] = True, len(self._present)
 
     def _finish(self, rank: int, row: int) -> None:
         worker, staleness = self.workers[rank], self._staleness[rank]
@@ -140,9 +158,26 @@ class WindowedReplay:
         self._tell(row, record)
 
 
-def _rows_by_version(schedule: Schedule, shard: int) -> npt.NDArray[np.int64]:
+class _Readers:
+    """The rows that read each version of one shard."""
+
+    def __init__(self, versions: npt.NDArray[np.int64]) -> None:
+        """Sort the rows by the version that they read: (U,), from 0."""
+        self._order = np.argsort(versions, kind="stable").tolist()
+        counts = np.bincount(versions) if len(versions) else np.zeros(0, np.int64)
+        self._ends = np.cumsum(counts).tolist()
+
+    def of(self, version: int) -> list[int]:
+        """Return the rows that read a version."""
+        if version >= len(self._ends):
+            return []
+        first = self._ends[version - 1] if version else 0
+        return self._order[first : self._ends[version]]
+
+
+def _rows_by_version(schedule: Schedule, shard: int) -> list[int]:
     """Return which row makes each version of a shard, from the first on; NO_ROW for none."""
     index = schedule.written[:, shard] - schedule.first_version - 1
     rows = np.full(int(index.max(initial=-1)) + 1, NO_ROW)
     rows[index] = np.arange(len(index))
-    return rows
+    return [int(row) for row in rows]
