@@ -163,9 +163,9 @@ class _Readers:
 
     def __init__(self, versions: npt.NDArray[np.int64]) -> None:
         """Sort the rows by the version that they read: (U,), from 0."""
-        self._order = np.argsort(versions, kind="stable").tolist()
+        self._order: list[int] = np.argsort(versions, kind="stable").tolist()
         counts = np.bincount(versions) if len(versions) else np.zeros(0, np.int64)
-        self._ends = np.cumsum(counts).tolist()
+        self._ends: list[int] = np.cumsum(counts).tolist()
 
     def of(self, version: int) -> list[int]:
         """Return the rows that read a version."""
