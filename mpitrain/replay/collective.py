@@ -59,6 +59,10 @@ class CollectiveReplay:
             self._version += 1
         return self._version >= version
 
+    def finish(self) -> bool:
+        """Take all steps that are left; return whether that was possible."""
+        return self.advance_to(self._schedule.last_version)
+
     def _step(self, rows: Sequence[int]) -> None:
         worker, update, losses = self._worker, self._worker.update, []
         for row in rows:

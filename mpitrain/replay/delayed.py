@@ -71,6 +71,12 @@ class DelayedReplay:
             self._tick += 1
         return self._tick >= tick
 
+    def finish(self) -> bool:
+        """Take all steps that are left and let all updates arrive; return True."""
+        is_done = self.advance_to(self._delays.num_ticks)
+        self.settle()
+        return is_done
+
     def settle(self) -> None:
         """Let all updates arrive, after the last tick."""
         while self._under_way:

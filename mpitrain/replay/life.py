@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Sequence
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +14,7 @@ from mpitrain.core.position import Position, Start
 from mpitrain.modes.record import StepRecord
 from mpitrain.plan import Plan
 from mpitrain.replay.collective import CollectiveReplay
+from mpitrain.replay.delayed import DelayedReplay
 from mpitrain.replay.place import Place
 from mpitrain.replay.ranks import Worker
 from mpitrain.replay.windowed import WindowedReplay
@@ -30,6 +31,7 @@ from mpitrain.running.loader import Loader
 from mpitrain.running.log_keeper import LogKeeper
 from mpitrain.running.resuming import terms_of
 from mpitrain.running.totals import Totals
+from mpitrain.schedules.delays import Delays
 from mpitrain.schedules.schedule import Schedule
 from mpitrain.storage.checkpoint_file import write_checkpoint_file
 from mpitrain.storage.checkpoint_mark import MARK, STATE
@@ -37,6 +39,34 @@ from mpitrain.storage.checkpoints import Checkpoints
 from mpitrain.storage.run_directory import RunDirectory
 
 Look = Callable[[int, StepRecord], None]
+
+
+class AnySchedule(Protocol):
+    """What every kind of schedule says: schedules.schedule.Schedule, schedules.delays.Delays."""
+
+    @property
+    def size(self) -> int:
+        """P, number of ranks."""
+
+    @property
+    def rank(self) -> npt.NDArray[np.int64]:
+        """(U,), rank of each update."""
+
+
+class Engine(Protocol):
+    """What takes the steps of a schedule."""
+
+    parameters: npt.NDArray[Any]
+
+    @property
+    def versions(self) -> npt.NDArray[np.int64]:
+        """Version of each shard: (S,), int64."""
+
+    def advance_to(self, version: int) -> bool:
+        """Go on until every shard has this version; return whether that was possible."""
+
+    def finish(self) -> bool:
+        """Take all steps that are left; return whether that was possible."""
 
 
 class ReplayedLife:
@@ -53,7 +83,7 @@ class ReplayedLife:
     def __init__(
         self,
         plan: Plan,
-        schedule: Schedule,
+        schedule: AnySchedule,
         directory: RunDirectory,
         run_id: str,
         look: Look,
@@ -75,11 +105,8 @@ class ReplayedLife:
         self._directory, self._run_id, self._look = directory, run_id, look
         self.totals = Totals()
         self._now_s = 0.0
-        num_workers = 1 if schedule.is_collective else schedule.size  # in bsp all have one state
-        self.workers = [Worker(plan, rank) for rank in range(num_workers)]
-        make = CollectiveReplay if schedule.is_collective else WindowedReplay
-        loader = Loader(plan.source, plan.order, plan.model.layout.dtype, ahead=1)
-        self.engine = make(plan, schedule, self.workers, loader.load, self._after_step)
+        self._num_done = np.zeros(schedule.size, np.int64)
+        self.workers, self.engine = self._made_engine(schedule)
         self._logs = [self._open(rank) for rank in range(schedule.size)]
 
     @property
@@ -102,12 +129,10 @@ class ReplayedLife:
 
     def position(self) -> Position:
         """Return where the ranks stand when all shards have the same version."""
-        schedule, start = self._schedule, self.plan.start.position
+        start = self.plan.start.position
+        taken = int(self._num_done.sum()) if start.share == "shared" else 0
         version = int(self.engine.versions.min())
-        is_done = (schedule.written <= version).all(axis=1)
-        clocks = start.clocks + np.bincount(schedule.rank[is_done], minlength=schedule.size)
-        taken = int(is_done.sum()) if start.share == "shared" else 0
-        return start.moved(clocks, version, start.drawn + taken)
+        return start.moved(start.clocks + self._num_done, version, start.drawn + taken)
 
     def write_checkpoint(self, totals: Totals) -> None:
         """Write a checkpoint of all ranks here.
@@ -150,6 +175,19 @@ class ReplayedLife:
             cut=mine.clocks,
         )
 
+    def _made_engine(self, schedule: AnySchedule) -> tuple[list[Worker], Engine]:
+        """Return the simulated ranks, as many as have a state of their own, and their engine."""
+        plan, tell = self.plan, self._after_step
+        load = Loader(plan.source, plan.order, plan.model.layout.dtype, ahead=1).load
+        if isinstance(schedule, Schedule) and schedule.is_collective:
+            workers = [Worker(plan, 0)]
+            return workers, CollectiveReplay(plan, schedule, workers, load, tell)
+        workers = [Worker(plan, rank) for rank in range(schedule.size)]
+        if isinstance(schedule, Schedule):
+            return workers, WindowedReplay(plan, schedule, workers, load, tell)
+        assert isinstance(schedule, Delays)
+        return workers, DelayedReplay(plan, schedule, workers, load, tell)
+
     def _open(self, rank: int) -> LogKeeper:
         place, plan = Place(rank, self._schedule.size), self.plan
         attributes = {
@@ -166,7 +204,9 @@ class ReplayedLife:
         ended_s = record.began_s + record.wait_s + record.read_s + record.compute_s + record.write_s
         self._now_s = max(self._now_s, ended_s)
         self.totals.add(record, self._now_s)
-        self._logs[int(self._schedule.rank[row])].after_step(record, self.totals)
+        rank = int(self._schedule.rank[row])
+        self._num_done[rank] += 1
+        self._logs[rank].after_step(record, self.totals)
         self._look(row, record)
 
 

@@ -89,6 +89,10 @@ class WindowedReplay:
                     has_moved = True
         return min(self._versions) >= version
 
+    def finish(self) -> bool:
+        """Take all steps that are left; return whether that was possible."""
+        return self.advance_to(self._schedule.last_version)
+
     def _apply_next(self, shard: int, version: int) -> bool:
         """Apply the next update of a shard, if its gradient can be computed by now."""
         rows, index = self._rows[shard], version - self._first

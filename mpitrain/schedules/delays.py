@@ -48,6 +48,11 @@ class Delays:
         """P, number of workers."""
         return int(self.ticks.shape[1])
 
+    @property
+    def rank(self) -> Ticks:
+        """(T * P,), int64, worker of each update, in the order they are computed in."""
+        return np.tile(np.arange(self.size), self.num_ticks)
+
 
 def constant(delay: int) -> Draw:
     """Return what draws always the same delay, in ticks."""

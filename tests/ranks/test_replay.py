@@ -212,7 +212,8 @@ def test_log_that_was_changed_is_refused(comm: MPI.Intracomm, column: str) -> No
     """With the row's check made right again; file and row are named, or two that contradict."""
     world = World(comm)
     directory = shared_directory(world)
-    train_small(world, f"{directory}/run", mode=MODES["asp"])
+    share = {"share": "equal"}  # so that every rank has rows enough
+    train_small(world, f"{directory}/run", mode=MODES["asp"], run=share)
     if world.is_root:
         root = Path(directory, "run")
         path = root / "log" / "life-000" / "rank-00001.h5"
