@@ -6,6 +6,7 @@ when they are first used.
     mpitrain.train(model, data, ...)   train on all ranks of the communicator
     mpitrain.resume(directory, ...)    go on with a run from a checkpoint
     mpitrain.replay(directory, ...)    take every step of a recorded run again, in one process
+    mpitrain.simulate(model, data, ...) train on simulated ranks, in one process
     mpitrain.load_checkpoint(place)    read a checkpoint: parameters by name, steps, metric
     mpitrain.open_log(directory)       read the staleness log of a run
     mpitrain.load(path, overrides)     read a configuration, a mpitrain.Config
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from mpitrain.core.errors import CheckpointError, MpitrainError, StoppedError, UserError
     from mpitrain.core.layout import Layout
     from mpitrain.data.source import ArraySource
-    from mpitrain.entry import replay, resume, train
+    from mpitrain.entry import replay, resume, simulate, train
     from mpitrain.result import Result
     from mpitrain.running.loaded_checkpoint import LoadedCheckpoint, load_checkpoint
     from mpitrain.storage.reading import open_log
@@ -45,6 +46,7 @@ __all__ = [
     "open_log",
     "replay",
     "resume",
+    "simulate",
     "train",
 ]
 
@@ -63,6 +65,7 @@ _HOMES = {
     "open_log": "mpitrain.storage.reading",
     "replay": "mpitrain.entry",
     "resume": "mpitrain.entry",
+    "simulate": "mpitrain.entry",
     "train": "mpitrain.entry",
 }
 

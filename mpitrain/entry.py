@@ -85,6 +85,21 @@ def replay_command(directory: str, overrides: Sequence[str]) -> int:
     return FAILED if found.is_same is False else 0
 
 
+def simulate_command(run_file: str | None, overrides: Sequence[str]) -> int:
+    """Train on simulated ranks in this process; return the exit code.
+
+    The last line on standard output is the result as JSON.
+
+    Collective: no; MPI is not started.
+    """
+    _one_thread()
+    from mpitrain.config import load
+    from mpitrain.replay.simulation import simulate_run
+
+    _say_result(simulate_run(load(run_file, overrides)))
+    return 0
+
+
 def _say_result(result: Result) -> None:
     with suppress(OSError, ValueError, AttributeError):  # it is in result.json too
         sys.stdout.write(result.json_line() + "\n")
@@ -223,6 +238,32 @@ def replay(
     from mpitrain.replay.session import replay_run
 
     return replay_run(Path(directory), overrides, model=model, source=data).result
+
+
+def simulate(
+    model: Model,
+    data: Data,
+    *,
+    config: Config | str | Path | None = None,
+    **overrides: Any,  # values of configuration keys
+) -> Result:
+    """Train your own model on your own data, on simulated ranks in this process.
+
+    Args:
+        model: see ``mpitrain.models.model.Model``.
+        data: ``(x_train, y_train, x_test, y_test)``, or your own ``mpitrain.data.source.Source``.
+        config: a configuration or the path of a run file; default: every default.
+        **overrides: configuration values by dotted key, ``**{"simulate.ranks": 16}``.
+
+    Raises:
+        UserError: something that is given cannot be used.
+
+    Collective: no; MPI is not started.
+    """
+    _one_thread()
+    from mpitrain.replay.simulation import simulate_run
+
+    return simulate_run(_resolved(config, overrides), model=model, source=data)
 
 
 def _call(run: Callable[[World, Stop], Result], comm: MPI.Intracomm | None) -> Result:

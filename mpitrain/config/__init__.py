@@ -14,6 +14,7 @@ from typing import Any
 
 from mpitrain.config.learning import Data, Model, Optimizer
 from mpitrain.config.setting import NONE, Fact, Table, check_names, describe, shown
+from mpitrain.config.simulation import Simulate
 from mpitrain.config.tables import (
     Checkpoint,
     Device,
@@ -43,6 +44,7 @@ __all__ = [
     "Model",
     "Optimizer",
     "Run",
+    "Simulate",
     "Staleness",
     "Straggler",
     "changed",
@@ -61,7 +63,19 @@ USED_WITH_OWN = ("data.batch_size", "data.micro_batch_size")
 
 TABLES: dict[str, type[Table]] = {
     kind.table: kind
-    for kind in (Run, Data, Model, Optimizer, Mode, Staleness, Straggler, Checkpoint, Log, Device)
+    for kind in (
+        Run,
+        Data,
+        Model,
+        Optimizer,
+        Mode,
+        Staleness,
+        Straggler,
+        Checkpoint,
+        Log,
+        Device,
+        Simulate,
+    )
 }
 
 
@@ -84,6 +98,7 @@ class Config:
     checkpoint: Checkpoint = dataclasses.field(default_factory=Checkpoint)
     log: Log = dataclasses.field(default_factory=Log)
     device: Device = dataclasses.field(default_factory=Device)
+    simulate: Simulate = dataclasses.field(default_factory=Simulate)
     given: frozenset[str] = dataclasses.field(default=frozenset(), compare=False, repr=False)
 
     @property
@@ -190,7 +205,9 @@ def to_mapping(config: Config) -> dict[str, dict[str, Any]]:
     return {name: dataclasses.asdict(getattr(config, name)) for name in TABLES}
 
 
-def ignored(config: Config, own: Collection[str] = ()) -> list[str]:
+def ignored(
+    config: Config, own: Collection[str] = (), not_looked_at: Mapping[str, str] | None = None
+) -> list[str]:
     """Return a line for each setting that was given and that the run has no use for.
 
     For example "optimizer.momentum = 0.5 (optimizer.kind is adam)".
@@ -198,14 +215,18 @@ def ignored(config: Config, own: Collection[str] = ()) -> list[str]:
     Args:
         config: not changed.
         own: tables that a script's own objects stand for; of these only batch sizes are used.
+        not_looked_at: tables, or settings by full name, that this kind of run does not look at,
+            each with the reason.
     """
     tables, defaults = to_mapping(config), to_mapping(Config())
-    facts, lines = list(settings()), []
+    facts, lines, aside = list(settings()), [], not_looked_at or {}
     reasons = unused(facts, tables)
     for fact in facts:
         value = tables[fact.table][fact.key]
         if fact.table in own and fact.name not in USED_WITH_OWN:
             reasons[fact.name] = f"the script gives its own {fact.table}"
+        for name in aside.keys() & {fact.table, fact.name}:
+            reasons[fact.name] = aside[name]
         is_given = fact.name in config.given or value != defaults[fact.table][fact.key]
         if fact.name in reasons and is_given:
             text = NONE if value is None else format_value(value)

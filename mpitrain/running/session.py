@@ -401,7 +401,8 @@ class Session:
         self.world.speak(heading(self.plan))
         in_job = Slurm.from_environ(os.environ) is not None
         here = ignored_here(self.plan.config, self.plan.source, in_job=in_job)
-        for line in [*ignored(self.plan.config, self.plan.own), *here]:
+        unused = {"simulate": "these ranks are no simulated ones"}
+        for line in [*ignored(self.plan.config, self.plan.own, unused), *here]:
             self.world.speak(f"ignored: {line}")
         if start.life:
             place = start.checkpoint

@@ -1,0 +1,140 @@
+"""Training on simulated ranks, in this process; it becomes an ordinary run directory."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+from mpitrain.config import Config, Simulate, changed, ignored
+from mpitrain.core.console import counted
+from mpitrain.core.errors import LogError, UserError
+from mpitrain.factories import Data
+from mpitrain.models.model import Model
+from mpitrain.plan import Plan, make_plan
+from mpitrain.replay.life import AnySchedule
+from mpitrain.replay.place import Place
+from mpitrain.replay.training import ScheduledTraining
+from mpitrain.result import Result
+from mpitrain.running.bookkeeping import (
+    ANOTHER_DIRECTORY,
+    fill_directory,
+    make_directory,
+    write_failure,
+)
+from mpitrain.running.wording import heading
+from mpitrain.schedules.delays import (
+    Delays,
+    Draw,
+    constant,
+    drawn,
+    empirical,
+    geometric,
+    measured,
+    uniform,
+)
+from mpitrain.storage.reading import open_log
+from mpitrain.storage.run_lock import RunLock
+
+MOST_LOGS = 256  # of simulated ranks that have a log each
+
+
+def simulate_run(
+    config: Config, *, model: Model | None = None, source: Data | None = None
+) -> Result:
+    """Train on ``simulate.ranks`` simulated ranks.
+
+    Args:
+        config: of the run.
+        model: used instead of the configuration's.
+        source: used instead of the configuration's.
+
+    Raises:
+        UserError: something in the configuration cannot be had; nothing is written.
+        MpitrainError: the run diverges.
+
+    Collective: no.
+    """
+    size, place = config.simulate.ranks, Place(0, config.simulate.ranks)
+    asked, config = config, _settled(config)
+    plan = make_plan(config, size, model=model, source=source)
+    schedule = KINDS[config.simulate.kind](plan)
+    directory = make_directory(config)
+    with closing(RunLock(directory.root, ANOTHER_DIRECTORY)):
+        run_id = fill_directory(directory, plan, place)
+        place.speak(f"simulated: {heading(plan)}")
+        for line in ignored(asked, plan.own, _unused(asked)):
+            place.speak(f"ignored: {line}")
+        if not config.log.enabled and size > MOST_LOGS:
+            place.speak(f"no staleness log: {counted(size, 'rank')}, at most {MOST_LOGS} have one")
+        total = plan.work.total_steps
+        try:
+            with closing(ScheduledTraining(plan, directory, run_id, total)) as training:
+                training.train(plan, schedule)
+                return training.result(
+                    simulated=config.simulate.kind, simulate_seconds=training.seconds
+                )
+        except BaseException as error:
+            write_failure(directory, 0, f"{type(error).__name__}: {error}")
+            raise
+
+
+def delays_of(plan: Plan) -> Delays:
+    """Return the delays that a run file asks for.
+
+    Raises:
+        UserError: the run that they are to be measured from has none.
+    """
+    settings, size = plan.config.simulate, plan.start.position.size
+    seed = plan.config.run.seed if settings.seed is None else settings.seed
+    return drawn(_draw_of(settings), seed, plan.work.total_steps // size, size)
+
+
+def _draw_of(settings: Simulate) -> Draw:
+    ticks = settings.delay_ticks
+    if settings.delay == "measured":
+        try:
+            return empirical(measured(open_log(Path(str(settings.delay_from)))))
+        except LogError as error:
+            message = f"simulate.delay_from: {error}"
+            raise UserError(message) from error
+    if settings.delay == "geometric":
+        return geometric(ticks)
+    return constant(int(ticks)) if settings.delay == "constant" else uniform(int(ticks))
+
+
+KINDS: dict[str, Callable[[Plan], AnySchedule]] = {"delays": delays_of}
+
+
+def _settled(config: Config) -> Config:
+    """Return the configuration with what the kind of simulation decides.
+
+    Raises:
+        UserError: a setting makes no sense with it.
+    """
+    values: dict[str, object] = {}
+    if config.simulate.kind == "delays":
+        _check_delays(config)
+        values = {"mode.kind": "asp", "run.share": "equal", "log.per_shard": False}
+    if config.simulate.ranks > MOST_LOGS:
+        values["log.enabled"] = False
+    return dataclasses.replace(changed(config, values), given=config.given)
+
+
+def _unused(config: Config) -> dict[str, str]:
+    """Return tables and settings that this kind of simulation does not look at, and why."""
+    reason = f"simulate.kind is {config.simulate.kind}"
+    names = [f"mode.{key}" for key in ("kind", "bound", "reduction", "progress")]
+    return dict.fromkeys([*names, "straggler", "run.share", "log.per_shard"], reason)
+
+
+def _check_delays(config: Config) -> None:
+    for name in ("factor", "compensation"):
+        value = getattr(config.staleness, name)
+        if value != "none":
+            message = (
+                f"staleness.{name} must be 'none' for simulate.kind 'delays', got '{value}': each "
+                "worker has a copy of its own, and an update is as stale as many copies differ"
+            )
+            raise UserError(message)
