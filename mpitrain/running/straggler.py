@@ -1,53 +1,19 @@
 """Injected lateness: makes chosen ranks slow, on purpose and repeatably.
 
 A delay is a number of seconds, or of measured steps (``unit = "step"``: this rank's own mean
-compute time so far, without the injected part). Delays are drawn from a generator of their own
-per rank, so the same run file gives the same delays.
-
-Source of the patterns: Harlap et al., "Addressing the straggler problem for iterative convergent
-parallel ML" (FlexRR), SoCC 2016.
+compute time so far, without the injected part); ``schedules.stragglers`` says how long.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
 from mpitrain.config import Straggler
 from mpitrain.config.setting import MOST_S
-from mpitrain.core.seeds import generator
-
-Draw = Callable[[np.random.Generator, int], float]
-
-
-def _constant(settings: Straggler) -> Draw:
-    return lambda _random, _clock: 1.0
-
-
-def _exponential(settings: Straggler) -> Draw:
-    return lambda random, _clock: random.exponential()
-
-
-def _pareto(settings: Straggler) -> Draw:
-    # Pareto with this exponent and least value, scaled to mean 1
-    least = (settings.exponent - 1) / settings.exponent
-    return lambda random, _clock: least * (1 + random.pareto(settings.exponent))
-
-
-def _periodic(settings: Straggler) -> Draw:
-    period, slow = settings.period_steps, settings.slow_steps
-    return lambda _random, clock: 1.0 if clock % period < slow else 0.0
-
-
-DRAWS = {
-    "constant": _constant,
-    "exponential": _exponential,
-    "pareto": _pareto,
-    "periodic": _periodic,
-}
+from mpitrain.schedules.stragglers import DRAWS, Draw, mean_delay_of, random_of
 
 
 @dataclass
@@ -87,13 +53,12 @@ class Injector:
 
 def make_injector(settings: Straggler, seed: int, rank: int) -> Injector | None:
     """Return the injector of ``rank``, or None when it is not to be delayed."""
-    if settings.kind == "none" or (settings.ranks and rank not in settings.ranks):
+    mean_delay = mean_delay_of(settings, rank)
+    if mean_delay is None:
         return None
-    delays = settings.delay
-    mean_delay = delays[rank % len(delays)] if isinstance(delays, tuple) else delays
     return Injector(
         mean_delay=mean_delay,
         is_in_steps=settings.unit == "step",
         draw=DRAWS[settings.kind](settings),
-        random=generator(seed, "straggler", rank),
+        random=random_of(seed, rank),
     )

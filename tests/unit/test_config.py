@@ -249,7 +249,7 @@ from mpitrain import plan
 from mpitrain.optim.compensations import COMPENSATIONS
 from mpitrain.optim.factors import FACTORS
 from mpitrain.comm.reduction import REDUCTIONS
-from mpitrain.running.straggler import DRAWS
+from mpitrain.schedules.stragglers import DRAWS
 print(json.dumps({
     "model.kind": sorted(plan.MODELS),
     "optimizer.kind": sorted(plan.OPTIMIZERS),
