@@ -16,8 +16,6 @@ from mpitrain.modes.synchronous import Synchronous
 from mpitrain.modes.update import Update
 from mpitrain.modes.window import Windowed
 from mpitrain.modes.work import EqualShare
-from mpitrain.optim.compensations import COMPENSATIONS
-from mpitrain.optim.factors import FACTORS
 from mpitrain.plan import Plan, make_update
 
 
@@ -84,8 +82,6 @@ def _open_windowed(world: World, plan: Plan, update: Update, patience: Patience)
         plan.work,
         update,
         plan.start.position,
-        factor=FACTORS[config.staleness.factor],
-        compensation=COMPENSATIONS[config.staleness.compensation],
         patience=patience,
     )
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mpitrain.config import Config
+from mpitrain.config import Config, Staleness
 from mpitrain.config.setting import MOST_INTEGER
 from mpitrain.core.batches import BatchOrder, num_tickets
 from mpitrain.core.console import counted
@@ -29,15 +29,22 @@ from mpitrain.models.model import Model
 from mpitrain.models.softmax import Softmax
 from mpitrain.modes.update import Update
 from mpitrain.modes.work import EqualShare, SharedWork, Work
+from mpitrain.optim import factors
 from mpitrain.optim.adagrad import Adagrad
 from mpitrain.optim.adam import Adam
 from mpitrain.optim.adamw import AdamW
 from mpitrain.optim.base import Optimizer
+from mpitrain.optim.compensation import Compensation
+from mpitrain.optim.dana_slim import DanaSlim
+from mpitrain.optim.dc_asgd import DcAsgdA, DcAsgdC
+from mpitrain.optim.factors import Factor
+from mpitrain.optim.gap_aware import GapAware
 from mpitrain.optim.momentum import Momentum
 from mpitrain.optim.nesterov import Nesterov
 from mpitrain.optim.rmsprop import RmsProp
 from mpitrain.optim.schedules import Schedule
 from mpitrain.optim.sgd import Sgd
+from mpitrain.optim.weight_prediction import WeightPrediction
 
 MOST_SHARDS = 64  # of the default number of shards, min(P, 64)
 
@@ -87,6 +94,27 @@ def _synthetic(config: Config) -> Source:
             noise=data.noise,
         )
 
+
+FACTORS: dict[str, Callable[[Staleness], Factor]] = {
+    "hinge": lambda s: factors.hinge(s.hinge_slope, s.hinge_start),
+    "inverse": lambda _: factors.inverse,
+    "inverse_sqrt": lambda _: factors.inverse_sqrt,
+    "none": lambda _: factors.none,
+    "polynomial": lambda s: factors.polynomial(s.power),
+}
+
+COMPENSATIONS: dict[str, Callable[[Config], Compensation] | None] = {
+    "dana_slim": lambda c: DanaSlim(c.staleness.momentum),
+    "dc_asgd_a": lambda c: DcAsgdA(c.staleness.adaptive_control, c.staleness.adaptive_decay),
+    "dc_asgd_c": lambda c: DcAsgdC(c.staleness.constant_control),
+    "gap_aware": lambda c: GapAware(
+        c.staleness.gap_decay,
+        # decoupled weight decay is no part of the gradient
+        0.0 if c.optimizer.kind == "adamw" else c.optimizer.weight_decay,
+    ),
+    "none": None,
+    "prediction": lambda _: WeightPrediction(),
+}
 
 SOURCES: dict[str, Callable[[Config], Source]] = {
     "digits": lambda _: DigitsSource(),
@@ -251,7 +279,8 @@ def make_update(plan: Plan) -> Update:
         decay=settings.decay,
         final=settings.final,
     )
-    is_mean_of_ranks = plan.config.mode.kind != "bsp" and plan.config.mode.scale == "mean"
+    is_windowed = plan.config.mode.kind != "bsp"
+    is_mean_of_ranks = is_windowed and plan.config.mode.scale == "mean"
     return Update(
         OPTIMIZERS[settings.kind](settings),
         schedule,
@@ -259,7 +288,22 @@ def make_update(plan: Plan) -> Update:
         plan.model.layout.dtype,
         clip=settings.clip,
         scale=1 / size if is_mean_of_ranks else 1.0,
+        factor=make_factor(plan.config.staleness, size) if is_windowed else factors.none,
+        compensation=_make_compensation(plan.config) if is_windowed else None,
     )
+
+
+def make_factor(settings: Staleness, size: int) -> Factor:
+    """Return the staleness factor of a run on ``size`` ranks."""
+    factor = FACTORS[settings.factor](settings)
+    if not settings.normalize:
+        return factor
+    return factors.normalized(factor, size - 1 if settings.mean is None else settings.mean)
+
+
+def _make_compensation(config: Config) -> Compensation | None:
+    make = COMPENSATIONS[config.staleness.compensation]
+    return None if make is None else make(config)
 
 
 def _num_features(source: Source) -> int:

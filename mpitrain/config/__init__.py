@@ -119,6 +119,13 @@ class Config:
         if self.data.source in ("hdf5", "idx") and self.data.path is None:
             msg = f"data.path must be given for data.source '{self.data.source}'"
             raise UserError(msg)
+        is_dana = self.staleness.compensation == "dana_slim" and self.mode.kind != "bsp"
+        if is_dana and self.optimizer.kind != "sgd":
+            msg = (
+                "staleness.compensation 'dana_slim' brings its own momentum and needs "
+                f"optimizer.kind 'sgd', got '{self.optimizer.kind}'"
+            )
+            raise UserError(msg)
         for limit in ("limit_s", "stop_before_limit_s"):
             if getattr(self.run, limit) is not None and not self.checkpoint.enabled:
                 msg = (
@@ -219,7 +226,10 @@ def ignored(
             each with the reason.
     """
     tables, defaults = to_mapping(config), to_mapping(Config())
-    facts, lines, aside = list(settings()), [], not_looked_at or {}
+    facts, lines, aside = list(settings()), [], dict(not_looked_at or {})
+    if config.mode.kind == "bsp":
+        asked = [key for key in ("factor", "compensation") if tables["staleness"][key] != NONE]
+        aside |= {f"staleness.{key}": "mode.kind is bsp: nothing is stale" for key in asked}
     reasons = unused(facts, tables)
     for fact in facts:
         value = tables[fact.table][fact.key]

@@ -15,6 +15,9 @@ from mpitrain.core.measures import clip_factor, is_finite, sum_of_squares
 from mpitrain.core.shards import Shards
 from mpitrain.modes.record import StepRecord
 from mpitrain.optim.base import Optimizer
+from mpitrain.optim.compensation import Compensation
+from mpitrain.optim.factors import Factor
+from mpitrain.optim.factors import none as no_factor
 from mpitrain.optim.schedules import Schedule
 
 Vector = npt.NDArray[Any]
@@ -32,7 +35,9 @@ class Update:
         message: (n + 2,), gradient and signals in one.
         parameters: (n,), what the gradient is computed from.
         change: (n,), what is to be added to the parameters.
-        state: the optimiser's vectors, each (n,).
+        state: the vectors of optimiser and compensation, each (n,).
+        needs_present: ``finish_shard`` needs the present parameters, and ``compute`` must wait.
+        needs_read: ``parameters`` must stay what was read, or is changed by ``predict_shard``.
         age: updates that the optimiser's state had seen when the clock was 0.
     """
 
@@ -45,6 +50,8 @@ class Update:
         *,
         clip: float | None = None,
         scale: float = 1.0,
+        factor: Factor = no_factor,
+        compensation: Compensation | None = None,
     ) -> None:
         """Allocate everything a step needs.
 
@@ -55,6 +62,8 @@ class Update:
             dtype: of all vectors.
             clip: largest global norm of the mean gradient; None leaves it alone.
             scale: multiplies every update, for example 1 / P.
+            factor: of the staleness of a shard's update; multiplies it too.
+            compensation: corrects stale gradients; None leaves them alone.
         """
         size = shards.size
         self.message = np.zeros(size + NUM_SIGNALS, dtype)
@@ -64,6 +73,12 @@ class Update:
         self.change = np.zeros(size, dtype)
         self.age = 0
         self.state: dict[str, Vector] = optimizer.init(size, dtype, np)
+        self.needs_present = compensation is not None and compensation.needs_present
+        self.needs_read = compensation is not None and compensation.needs_read
+        self._factor, self._compensation = factor, compensation
+        if compensation is not None:
+            self.state |= {name: np.zeros(size, dtype) for name in compensation.state_names}
+        self._scratch = np.zeros(size if compensation is not None else 0, dtype)
         self._optimizer = optimizer
         self._schedule = schedule
         self._clip = clip
@@ -74,6 +89,7 @@ class Update:
         self.gradient_of = [self.gradient[part] for part in slices]
         self.parameters_of = [self.parameters[part] for part in slices]
         self.change_of = [self.change[part] for part in slices]
+        self._scratch_of = [self._scratch[part] for part in slices]
         self._state_of = [
             {name: vector[part] for name, vector in self.state.items()} for part in slices
         ]
@@ -96,6 +112,11 @@ class Update:
         self._clock = self.age + record.clock
         return is_finite(record.gradient_norm, self.gradient)
 
+    def predict_shard(self, shard: int) -> None:
+        """Move the parameters that were just read, where a compensation does that."""
+        if self._compensation is not None:
+            self._compensation.predict(self.parameters_of[shard], self._state_of[shard])
+
     def compute(self, parameters: Vector | None = None) -> None:
         """Run the optimiser on the whole vector: ``change`` is ready but for the factor.
 
@@ -103,30 +124,33 @@ class Update:
             parameters: (n,), those that the gradient was computed from, where they are elsewhere.
         """
         read = self.parameters if parameters is None else parameters
+        if self._compensation is not None:
+            scratch = self.change, self._scratch
+            self._compensation.correct(self.gradient, read, None, self.state, self._clock, scratch)
         self._run(self.state, self.gradient, read, self.change)
 
-    def compute_shard(self, shard: int) -> None:
-        """Run the optimiser on one shard; the same bits as ``compute``."""
-        self._run(
-            self._state_of[shard],
-            self.gradient_of[shard],
-            self.parameters_of[shard],
-            self.change_of[shard],
-        )
-
-    def weaken_shard(self, shard: int, factor: float) -> None:
-        """Multiply one shard's change by its staleness factor."""
-        if factor != 1.0:
-            np.multiply(self.change_of[shard], factor, out=self.change_of[shard])
-
-    needs_present = needs_read = False
-
-    def predict_shard(self, shard: int) -> None:
-        """Temporary."""
-
     def finish_shard(self, shard: int, tau: int, present: Vector | None) -> float:
-        """Temporary."""
-        return 1.0
+        """Finish the change of one shard, inside its write section; return the factor.
+
+        What needs the present values is computed here, the rest was by ``compute``.
+
+        Args:
+            shard: number of the shard.
+            tau: staleness of its update.
+            present: (m,), what it will be added to, unchanged; None without ``needs_present``.
+        """
+        compensation, change = self._compensation, self.change_of[shard]
+        gradient, read = self.gradient_of[shard], self.parameters_of[shard]
+        state, scratch = self._state_of[shard], self._scratch_of[shard]
+        if self.needs_present and compensation is not None:
+            compensation.correct(gradient, read, present, state, self._clock, (change, scratch))
+            self._run(state, gradient, read, change)
+        factor = self._factor(tau)
+        if factor != 1.0:
+            np.multiply(change, factor, out=change)
+        if compensation is not None:
+            compensation.learn(change, tau, state, self._clock, scratch)
+        return factor
 
     def norm(self) -> float:
         """Return the Euclidean norm of ``change``."""

@@ -44,7 +44,6 @@ from mpitrain.core.position import Position
 from mpitrain.modes.record import StepRecord
 from mpitrain.modes.update import Update
 from mpitrain.modes.work import Work
-from mpitrain.optim.compensations import Compensation
 
 LOOK_EVERY_S = 1.0  # at the clocks of the others, for ranks that stand still
 LOOKS = 8  # within the limit, at least
@@ -70,8 +69,6 @@ class Windowed:
         update: Update,
         position: Position,
         *,
-        factor: Callable[[int], float],
-        compensation: Compensation | None,
         patience: Patience,
     ) -> None:
         """Train on ``window`` under ``rule``.
@@ -83,9 +80,6 @@ class Windowed:
             work: tickets of this run.
             update: this rank's optimiser.
             position: where the ranks start.
-            factor: of the staleness of a shard; multiplies the update.
-            compensation: changes a shard's gradient in its write section: called with
-                (gradient, parameters read, present parameters, staleness); None changes nothing.
             patience: paces the wait for slower ranks.
         """
         self.parameters = update.parameters
@@ -103,8 +97,6 @@ class Windowed:
         self._rule = rule
         self._work = work
         self._update = update
-        self._factor = factor
-        self._compensation = compensation
         self._patience = patience
         self._staleness = Staleness(window.shards.weights())
         self._factors = np.ones(window.shards.count)
@@ -112,8 +104,7 @@ class Windowed:
         count = window.shards.count
         self._walk = [(first + step) % count for step in range(count)]
         longest = max(window.shards.length(shard) for shard in range(count))
-        needs_present = compensation is not None
-        self._present = np.zeros(longest if needs_present else 0, update.gradient.dtype)
+        self._present = np.zeros(longest if update.needs_present else 0, update.gradient.dtype)
         self._slowest = 0
         self._liveness = Liveness(world.size, patience.limit_s)
         self._look_every_s = min(LOOK_EVERY_S, patience.limit_s / LOOKS)
@@ -168,6 +159,8 @@ class Windowed:
         """
         began_s = time.perf_counter()
         self._read_into(self._update.parameters_of, record.version_read)
+        for shard in self._walk:
+            self._update.predict_shard(shard)
         record.read_s = time.perf_counter() - began_s
 
     def write(self, record: StepRecord) -> bool:
@@ -181,7 +174,7 @@ class Windowed:
         is_good = self._update.begin(record, record.num_samples, record.ticket)
         if not (is_good and math.isfinite(record.loss)):
             return False
-        if self._compensation is None:  # nothing depends on the present values: keep sections short
+        if not self._update.needs_present:  # keep sections short
             self._update.compute()
         for shard in self._walk:
             version = self._window.begin_write(shard)
@@ -309,14 +302,9 @@ class Windowed:
 
     def _prepare(self, shard: int, version_read: int, version_present: int) -> None:
         """Finish the change of one shard, inside its write section."""
-        update = self._update
         tau = self._staleness.of_write(shard, version_read, version_present)
-        if self._compensation is not None:
-            present = self._present[: update.change_of[shard].size]
+        present = None
+        if self._update.needs_present:
+            present = self._present[: self._window.shards.length(shard)]
             self._window.present_into(shard, present)
-            gradient, read = update.gradient_of[shard], update.parameters_of[shard]
-            self._compensation(gradient, read, present, tau)
-            update.compute_shard(shard)
-        factor = self._factor(tau)
-        self._factors[shard] = factor
-        update.weaken_shard(shard, factor)
+        self._factors[shard] = self._update.finish_shard(shard, tau, present)

@@ -1,17 +1,65 @@
-"""How an update shrinks with its staleness: factor(tau), multiplied into every shard's change."""
+"""How an update shrinks with its staleness: factor(tau), multiplied into every shard's change.
+
+tau is the staleness of the shard's update: updates of other ranks, >= 0.
+"""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
+
+Factor = Callable[[int], float]
 
 
 def none(tau: int) -> float:
-    """Return 1: stale updates count in full.
-
-    Args:
-        tau: staleness of the shard's update, in updates of other ranks, >= 0.
-    """
+    """Return 1: stale updates count in full."""
     return 1.0
 
 
-FACTORS: dict[str, Callable[[int], float]] = {"none": none}
+def inverse(tau: int) -> float:
+    """Return 1 / tau, and 1 of what is not stale.
+
+    Source: Zhang, Gupta, Lian, Liu, "Staleness-aware async-SGD for distributed deep learning",
+    IJCAI 2016, section 3.
+    """
+    return 1.0 / max(tau, 1)
+
+
+def inverse_sqrt(tau: int) -> float:
+    """Return 1 / sqrt(1 + tau).
+
+    Source: Nguyen et al., "Federated learning with buffered asynchronous aggregation" (FedBuff),
+    AISTATS 2022.
+    """
+    return 1.0 / math.sqrt(1.0 + tau)
+
+
+def polynomial(power: float) -> Factor:
+    """Return (1 + tau)^-power as a function of tau.
+
+    Source: Xie, Koyejo, Gupta, "Asynchronous federated optimization" (FedAsync), 2019.
+    """
+    return lambda tau: float((1.0 + tau) ** -power)
+
+
+def hinge(slope: float, start: float) -> Factor:
+    """Return 1 up to tau = start, then 1 / (slope (tau - start) + 1), as a function of tau.
+
+    Source: Xie, Koyejo, Gupta, "Asynchronous federated optimization" (FedAsync), 2019.
+    """
+    return lambda tau: 1.0 if tau <= start else 1.0 / (slope * (tau - start) + 1.0)
+
+
+def normalized(factor: Factor, mean: float) -> Factor:
+    """Return ``factor`` divided by its value at a mean staleness, so that it is 1 there.
+
+    Between whole numbers the factor is taken to be a straight line.
+
+    Args:
+        factor: positive.
+        mean: >= 0.
+    """
+    below = int(mean)
+    share = mean - below
+    at_mean = (1 - share) * factor(below) + share * factor(below + 1)
+    return lambda tau: factor(tau) / at_mean

@@ -32,6 +32,7 @@ FIXED = (
     "run.init_from",
     "optimizer.kind",
     "mode.kind",
+    "staleness.compensation",
     "log.directory",
 )
 """What a checkpoint's contents depend on; data.path may follow data that was moved."""

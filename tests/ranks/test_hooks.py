@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -18,11 +19,45 @@ from mpitrain.modes.record import StepRecord
 from mpitrain.modes.update import Update
 from mpitrain.modes.window import Windowed
 from mpitrain.modes.work import SharedWork
+from mpitrain.optim.compensation import Compensation
 from mpitrain.optim.schedules import Schedule
 from mpitrain.optim.sgd import Sgd
 
 Vector = npt.NDArray[Any]
 STEPS = 60
+
+
+class Watching(Compensation):
+    """Changes nothing; notes how far the parameters have moved, and the staleness."""
+
+    needs_present: ClassVar[bool] = True
+    needs_read: ClassVar[bool] = True
+
+    def __init__(self) -> None:
+        self.seen: list[tuple[float, int]] = []
+        self._moved = 0.0
+
+    def correct(
+        self,
+        gradient: Vector,
+        read: Vector,
+        present: Vector | None,
+        state: Mapping[str, Vector],
+        clock: int,
+        scratch: tuple[Vector, Vector],
+    ) -> None:
+        """Look at the parameters."""
+        moved = read - present
+        assert np.all(moved == moved[0])
+        assert np.all(gradient == 1)
+        self._moved = float(moved[0])
+
+    def learn(
+        self, change: Vector, tau: int, state: Mapping[str, Vector], clock: int, scratch: Vector
+    ) -> None:
+        """Look at the change, factor and all."""
+        assert np.all(change == -2)
+        self.seen.append((self._moved, tau))
 
 
 @pytest.mark.ranks(1, 2, 4, mpis=("openmpi", "mpich"))
@@ -35,15 +70,16 @@ def test_compensation_and_factor_see_present_values_and_staleness(comm: MPI.Intr
     world = World(comm)
     shards = Shards(40, 3, world.size)
     window = ParameterWindow(world, shards, "float64", world.patience)
-    update = Update(Sgd(), Schedule("constant", 1.0), shards, "float64")
-    seen: list[tuple[float, int]] = []
-
-    def compensation(gradient: Vector, read: Vector, present: Vector, tau: int) -> None:
-        moved = read - present
-        assert np.all(moved == moved[0])
-        assert np.all(gradient == 1)
-        seen.append((float(moved[0]), tau))
-
+    watching = Watching()
+    seen = watching.seen
+    update = Update(
+        Sgd(),
+        Schedule("constant", 1.0),
+        shards,
+        "float64",
+        factor=lambda _tau: 2.0,
+        compensation=watching,
+    )
     mode = Windowed(
         world,
         window,
@@ -51,8 +87,6 @@ def test_compensation_and_factor_see_present_values_and_staleness(comm: MPI.Intr
         SharedWork(STEPS),
         update,
         Position.first("ssp", "shared", world.size),
-        factor=lambda tau: 2.0,
-        compensation=compensation,
         patience=world.patience,
     )
     mode.put(np.zeros(40))

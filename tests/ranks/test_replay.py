@@ -17,6 +17,7 @@ from mpitrain.analysis.verify import verify
 from mpitrain.comm.world import World
 from mpitrain.config import from_mapping
 from mpitrain.core.errors import MpitrainError, StoppedError, UserError
+from mpitrain.plan import make_factor
 from mpitrain.replay.session import Replay, replay_run
 from mpitrain.stop import Stop
 from mpitrain.storage.checkpoints import Checkpoints
@@ -34,6 +35,14 @@ RATES = {
     "rmsprop": 0.005,
     "sgd": 0.1,
 }
+FACTORS: list[dict[str, Any]] = [
+    {"factor": "inverse"},
+    {"factor": "inverse_sqrt", "normalize": True},
+    {"factor": "polynomial", "power": 0.8},
+    {"factor": "hinge", "hinge_start": 1.0, "normalize": True, "mean": 2.5},
+    {},
+]
+COMPENSATIONS = ("gap_aware", "dc_asgd_c", "dc_asgd_a", "prediction", "dana_slim", "none")
 CASES = [
     (mode, straggler, shards, optimizer, dtype, model)
     for (mode, straggler, shards), optimizer, dtype, model in zip(
@@ -272,5 +281,65 @@ def test_measuring_coherence_changes_nothing(comm: MPI.Intracomm) -> None:
         ]
         assert [detail["steps"] for detail in told[0]] == [8, 16, 24, 32, 40]
         assert told[0] == told[1]
+        shutil.rmtree(directory)
+    world.close()
+
+
+@pytest.mark.ranks(1, 3, 7)
+@pytest.mark.parametrize(
+    ("compensation", "staleness", "mode", "shards", "optimizer", "dtype"),
+    [
+        (compensation, factor, mode, shards, optimizer, dtype)
+        for (compensation, mode), factor, shards, optimizer, dtype in zip(
+            itertools.product(COMPENSATIONS, ("ssp1", "asp")),
+            itertools.cycle(FACTORS),
+            itertools.cycle((1, 4, 9)),
+            itertools.cycle(("momentum", "adam", "sgd", "adamw", "nesterov", "rmsprop", "adagrad")),
+            itertools.cycle(("float32", "float64", "float32")),
+            strict=False,
+        )
+    ],
+)
+def test_replay_with_factors_and_compensations(
+    comm: MPI.Intracomm,
+    compensation: str,
+    staleness: dict[str, Any],
+    mode: str,
+    shards: int,
+    optimizer: str,
+    dtype: str,
+) -> None:
+    """Bit for bit, in two lives; the factor column is that of the staleness columns."""
+    world = World(comm)
+    directory = shared_directory(world)
+    root, steps = Path(directory, "run"), 30 * world.size
+    kind = "sgd" if compensation == "dana_slim" else optimizer
+    tables: dict[str, Any] = {
+        "mode": {**MODES[mode], "shards": shards},
+        "staleness": {**staleness, "compensation": compensation},
+        "optimizer": {"kind": kind, "rate": RATES[kind], "weight_decay": 0.01},
+        "straggler": STRAGGLERS["random"],
+        "model": {"dtype": dtype},
+    }
+    config = from_mapping(settings(str(root), steps, **tables))
+    with pytest.raises(StoppedError):
+        train(world, config, 9)
+    result = go_on(world, root)
+    if world.is_root:
+        assert verify(root).ok, verify(root)
+        place = Path(directory, "again")
+        model = Interrupted(-1, Stop())
+        found = replay_run(root, {"run.directory": str(place)}, model=model, source=source())
+        assert found.is_same, found.lines
+        assert found.result.parameters_sha256 == result.parameters_sha256
+        assert verify(place).ok, verify(place)
+        factor = make_factor(config.staleness, world.size)
+        for log in open_log(root).lives[-1].ranks.values():
+            read, written = log.steps["version_read"], log.steps["version_written"]
+            before = np.vstack([np.full((1, shards), log.start.version), written[:-1]])
+            tau = written - 1 - read - (before > read)
+            weights = np.diff(log.shards[:, :2], axis=1)[:, 0] / log.shards[-1, 1]
+            wanted = np.vectorize(factor, otypes=[float])(tau) @ weights
+            assert log.steps["factor"] == pytest.approx(wanted, rel=1e-6)
         shutil.rmtree(directory)
     world.close()

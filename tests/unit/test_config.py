@@ -106,7 +106,7 @@ def test_mistake_names_the_setting_and_what_is_allowed(override: str, said: str)
 
 def test_unknown_key_lists_all_when_none_is_near() -> None:
     """Far from everything, all valid keys are named."""
-    assert "choose from: compensation, factor" in message("staleness.zzz=1")
+    assert "choose from: adaptive_control, adaptive_decay, comp" in message("staleness.zzz=1")
 
 
 def test_bound_is_three_in_ssp_and_refused_elsewhere() -> None:
@@ -246,8 +246,6 @@ import mpi4py
 mpi4py.rc.initialize = False
 import json
 from mpitrain import plan
-from mpitrain.optim.compensations import COMPENSATIONS
-from mpitrain.optim.factors import FACTORS
 from mpitrain.comm.reduction import REDUCTIONS
 from mpitrain.schedules.stragglers import DRAWS
 print(json.dumps({
@@ -256,8 +254,8 @@ print(json.dumps({
     "data.source": sorted(plan.SOURCES),
     "mode.reduction": sorted(REDUCTIONS),
     "straggler.kind": sorted([*DRAWS, "none"]),
-    "staleness.factor": sorted(FACTORS),
-    "staleness.compensation": sorted(COMPENSATIONS),
+    "staleness.factor": sorted(plan.FACTORS),
+    "staleness.compensation": sorted(plan.COMPENSATIONS),
 }))
 """
 
