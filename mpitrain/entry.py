@@ -100,6 +100,40 @@ def simulate_command(run_file: str | None, overrides: Sequence[str]) -> int:
     return 0
 
 
+def predict_command(
+    run_file: str | None, overrides: Sequence[str], *, out: str | None, plot: str | None
+) -> int:
+    """Predict what a simulated cluster does, without training; return the exit code.
+
+    The last line on standard output is the prediction as JSON.
+
+    Collective: no; MPI is not started.
+    """
+    from mpitrain.config import load
+    from mpitrain.replay.prediction import predict
+
+    _say_line(predict(load(run_file, overrides), out=out, plot=plot))
+    return 0
+
+
+def advise_command(directory: str) -> int:
+    """Predict every mode on the ranks of a real run; return the exit code.
+
+    Collective: no; MPI is not started.
+    """
+    from mpitrain.replay.prediction import advise
+
+    for row in advise(Path(directory)):
+        _say_line(row)
+    return 0
+
+
+def _say_line(facts: Mapping[str, Any]) -> None:
+    from mpitrain.storage.run_directory import json_line
+
+    sys.stdout.write(json_line(facts) + "\n")
+
+
 def _say_result(result: Result) -> None:
     with suppress(OSError, ValueError, AttributeError):  # it is in result.json too
         sys.stdout.write(result.json_line() + "\n")

@@ -219,7 +219,7 @@ def _planned(
         order=BatchOrder(config.run.seed, batch_size, source.num_samples, source.block),
         initial=_initial_parameters(model, config.run.seed, is_new=is_new),
         start=start,
-        work=_make_work(config, num_tickets(source.num_samples, batch_size), start.position),
+        work=make_work(config, source.num_samples, start.position),
         own=own,
     )
 
@@ -240,7 +240,9 @@ def make_model(config: Config, source: Source) -> Model:
     return MODELS[name](config, source, config.model.dtype)
 
 
-def _make_work(config: Config, tickets_per_pass: int, start: Position) -> Work:
+def make_work(config: Config, num_samples: int, start: Position) -> Work:
+    """Return how the tickets of a run over so many training samples are dealt out."""
+    tickets_per_pass = num_tickets(num_samples, min(config.data.batch_size, num_samples))
     steps = config.run.steps or _num_steps(config.run.data_passes or 0.0, tickets_per_pass)
     if config.share == "equal":
         return EqualShare(steps, start.size, start.era_steps, start.deal)

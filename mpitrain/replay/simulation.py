@@ -13,6 +13,7 @@ from mpitrain.core.errors import LogError, UserError
 from mpitrain.factories import Data
 from mpitrain.models.model import Model
 from mpitrain.plan import Plan, make_plan
+from mpitrain.replay.cluster import schedule_of
 from mpitrain.replay.life import AnySchedule
 from mpitrain.replay.place import Place
 from mpitrain.replay.training import ScheduledTraining
@@ -34,9 +35,12 @@ from mpitrain.schedules.delays import (
     measured,
     uniform,
 )
+from mpitrain.schedules.schedule import Schedule
+from mpitrain.schedules.stored import read_schedule, write_schedule
 from mpitrain.storage.reading import open_log
 from mpitrain.storage.run_lock import RunLock
 
+SCHEDULE = "schedule.h5"
 MOST_LOGS = 256  # of simulated ranks that have a log each
 
 
@@ -71,6 +75,8 @@ def simulate_run(
         total = plan.work.total_steps
         try:
             with closing(ScheduledTraining(plan, directory, run_id, total)) as training:
+                if isinstance(schedule, Schedule):
+                    write_schedule(directory.root / SCHEDULE, schedule)
                 training.train(plan, schedule)
                 return training.result(
                     simulated=config.simulate.kind, simulate_seconds=training.seconds
@@ -95,16 +101,45 @@ def _draw_of(settings: Simulate) -> Draw:
     ticks = settings.delay_ticks
     if settings.delay == "measured":
         try:
-            return empirical(measured(open_log(Path(str(settings.delay_from)))))
+            return empirical(measured(open_log(Path(str(settings.measured_from)))))
         except LogError as error:
-            message = f"simulate.delay_from: {error}"
+            message = f"simulate.measured_from: {error}"
             raise UserError(message) from error
     if settings.delay == "geometric":
         return geometric(ticks)
     return constant(int(ticks)) if settings.delay == "constant" else uniform(int(ticks))
 
 
-KINDS: dict[str, Callable[[Plan], AnySchedule]] = {"delays": delays_of}
+def events_of(plan: Plan) -> Schedule:
+    """Return the schedule of the cluster that a run file describes."""
+    return schedule_of(plan.config, plan.shards, plan.model.layout.dtype.itemsize, plan.work)
+
+
+def stored_of(plan: Plan) -> Schedule:
+    """Return the schedule of the file that a run file names.
+
+    Raises:
+        UserError: it is none, or one of other ranks or shards.
+    """
+    path = str(plan.config.simulate.path)
+    schedule = read_schedule(path)
+    for what, there, here in (
+        ("simulate.ranks", schedule.size, plan.start.position.size),
+        ("mode.shards", schedule.num_shards, plan.shards.count),
+    ):
+        if there != here:
+            message = (
+                f"{path}: the schedule has {what} = {there}, the run {here}; give {what}={there}"
+            )
+            raise UserError(message)
+    return schedule
+
+
+KINDS: dict[str, Callable[[Plan], AnySchedule]] = {
+    "delays": delays_of,
+    "events": events_of,
+    "file": stored_of,
+}
 
 
 def _settled(config: Config) -> Config:
@@ -117,16 +152,32 @@ def _settled(config: Config) -> Config:
     if config.simulate.kind == "delays":
         _check_delays(config)
         values = {"mode.kind": "asp", "run.share": "equal", "log.per_shard": False}
+    if config.simulate.kind == "file":
+        values = _as_in_file(config)
     if config.simulate.ranks > MOST_LOGS:
         values["log.enabled"] = False
     return dataclasses.replace(changed(config, values), given=config.given)
 
 
+def _as_in_file(config: Config) -> dict[str, object]:
+    """Return what a stored schedule decides of a run."""
+    schedule = read_schedule(str(config.simulate.path))
+    return {
+        "mode.kind": "bsp" if schedule.is_collective else "asp",
+        "run.share": "equal" if schedule.is_collective else "shared",
+        "run.steps": schedule.num_updates,
+    }
+
+
 def _unused(config: Config) -> dict[str, str]:
     """Return tables and settings that this kind of simulation does not look at, and why."""
     reason = f"simulate.kind is {config.simulate.kind}"
-    names = [f"mode.{key}" for key in ("kind", "bound", "reduction", "progress")]
-    return dict.fromkeys([*names, "straggler", "run.share", "log.per_shard"], reason)
+    names = ["mode.reduction", "mode.progress"]
+    if config.simulate.kind != "events":
+        names += ["mode.kind", "mode.bound", "straggler", "run.share"]
+    if config.simulate.kind == "delays":
+        names += ["log.per_shard"]
+    return dict.fromkeys(names, reason)
 
 
 def _check_delays(config: Config) -> None:

@@ -55,11 +55,11 @@ def test_simulated_run_is_an_ordinary_one(tmp_path: Path) -> None:
 def test_delays_are_measured_from_a_log(tmp_path: Path) -> None:
     """A log without versions has none; what is no run is said."""
     simulated(tmp_path / "a")
-    where = {"delay": "measured", "delay_from": str(tmp_path / "a")}
+    where = {"delay": "measured", "measured_from": str(tmp_path / "a")}
     with pytest.raises(UserError, match=r"versions of at least two ranks"):
         simulated(tmp_path / "b", simulate=where)
-    where["delay_from"] = str(tmp_path / "nothing")
-    with pytest.raises(UserError, match=r"simulate\.delay_from: .*nothing is no run directory"):
+    where["measured_from"] = str(tmp_path / "nothing")
+    with pytest.raises(UserError, match=r"simulate\.measured_from: .*nothing is no run directory"):
         simulated(tmp_path / "b", simulate=where)
     assert not (tmp_path / "b").exists()
 
@@ -68,7 +68,7 @@ def test_what_makes_no_sense_is_refused(tmp_path: Path) -> None:
     """Before anything is written."""
     with pytest.raises(UserError, match=r"simulate\.delay_ticks must be a whole number"):
         simulated(tmp_path / "a", simulate={"delay_ticks": 1.5})
-    with pytest.raises(UserError, match=r"must be a run directory for simulate\.delay 'measured'"):
+    with pytest.raises(UserError, match=r"simulate\.measured_from must be a run directory"):
         simulated(tmp_path / "a", simulate={"delay": "measured"})
     assert not (tmp_path / "a").exists()
 
