@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import TypeVar
 
@@ -71,12 +72,21 @@ def agreed(error: Error) -> Error:
     return error
 
 
+_SYSTEM_REASON = re.compile(r"error message = '([^']+)'")  # inside HDF5's words
+
+
 def reason(error: Exception) -> str:
     """Return why, in one line of bounded length: the system's words, else those of the error."""
+    if system := _SYSTEM_REASON.search(str(error)):
+        return _lowered(system[1])
     if isinstance(error, OSError) and error.strerror:
-        return _one_line(error.strerror[0].lower() + error.strerror[1:])
+        return _lowered(error.strerror)
     is_quoted = isinstance(error, KeyError) and error.args
     return _one_line(str(error.args[0] if is_quoted else error)) or type(error).__name__
+
+
+def _lowered(text: str) -> str:
+    return _one_line(text[0].lower() + text[1:])
 
 
 def _one_line(text: str) -> str:

@@ -12,7 +12,6 @@ fsynced while training runs.
 
 from __future__ import annotations
 
-import re
 import struct
 import threading
 from collections.abc import Mapping
@@ -32,7 +31,6 @@ from mpitrain.storage.start import StartMarks
 
 Versions = npt.NDArray[np.int64]
 
-_SYSTEM_REASON = re.compile(r"error message = '([^']*)'")  # inside HDF5's
 _SCALARS = [name for name in STEP_COLUMNS if name not in (*SHARD_COLUMNS, "check")]
 _PACKED = "<" + "".join("d" if STEP_COLUMNS[n].dtype.kind == "f" else "q" for n in _SCALARS)
 _ROW = struct.Struct(_PACKED)
@@ -259,9 +257,7 @@ class LogWriter:
         return self._log_error(self._error, "write")
 
     def _log_error(self, error: Exception | None, verb: str) -> LogError:
-        text = " ".join(str(error).split())  # HDF5 writes over several lines
-        system = _SYSTEM_REASON.search(text)
-        why = system[1].lower() if system else text
+        why = "" if error is None else reason(error)
         return LogError(f"cannot {verb} the staleness log {self.path}: {why}")
 
     def _run(self) -> None:

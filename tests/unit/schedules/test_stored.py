@@ -1,0 +1,85 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pytest
+
+from mpitrain.bench.replay import staggered
+from mpitrain.core.errors import UserError
+from mpitrain.schedules.recorded import longest_prefix
+from mpitrain.schedules.schedule import TIMES, Schedule
+from mpitrain.schedules.stored import fault_of, read_schedule, write_schedule
+
+
+def schedule() -> Schedule:
+    """Return 12 updates of 3 ranks on 2 shards."""
+    made = staggered(12, 3, 2)
+    return replace(made, times={name: np.arange(12) / 8 for name in TIMES})
+
+
+def test_schedule_comes_back_from_a_file(tmp_path: Path) -> None:
+    """Every array and number."""
+    wanted = schedule()
+    write_schedule(tmp_path / "s.h5", wanted)
+    found = read_schedule(tmp_path / "s.h5")
+    for name in ("rank", "clock", "ticket", "read", "written", "lead"):
+        assert np.array_equal(getattr(found, name), getattr(wanted, name)), name
+    assert {name: found.times[name].tolist() for name in TIMES} == {
+        name: wanted.times[name].tolist() for name in TIMES
+    }
+    assert (found.size, found.first_version, found.is_collective) == (3, 0, False)
+
+
+@pytest.mark.parametrize(
+    ("name", "row", "value", "fault"),
+    [
+        ("rank", 3, 2, "in order of rank"),
+        ("rank", 11, 3, "ranks must be in"),
+        ("clock", 2, 5, "in order of rank, then clock"),
+        ("ticket", 2, -1, "must be >= 0"),
+        ("written", (2, 1), 8, "exactly once"),
+        ("read", (2, 1), 11, "before the one that is written"),
+        ("read", (2, 1), 0, "must not go back"),
+        ("read", (1, 0), 0, "must read its own updates"),
+    ],
+)
+def test_schedule_that_contradicts_itself_is_refused(
+    tmp_path: Path, name: str, row: Any, value: int, fault: str
+) -> None:
+    """The file is named, and what is wrong."""
+    wrong = schedule()
+    assert fault_of(wrong) == ""
+    getattr(wrong, name)[row] = value
+    write_schedule(tmp_path / "s.h5", wrong)
+    with pytest.raises(UserError, match=rf"s\.h5: no run can follow this schedule: .*{fault}"):
+        read_schedule(tmp_path / "s.h5")
+
+
+def test_file_that_is_no_schedule_is_refused(tmp_path: Path) -> None:
+    """Missing, something else, another schema."""
+    with pytest.raises(UserError, match=r"nothing\.h5: an HDF5 file is expected"):
+        read_schedule(tmp_path / "nothing.h5")
+    path = tmp_path / "s.h5"
+    write_schedule(path, schedule())
+    with h5py.File(path, "r+") as file:
+        file.attrs["schema"] = 7
+    with pytest.raises(UserError, match=r"a schedule of schema 1 is expected, found .*7"):
+        read_schedule(path)
+    with pytest.raises(UserError, match=r"cannot be written: no such file or directory"):
+        write_schedule(tmp_path / "no" / "s.h5", schedule())
+
+
+def test_longest_prefix_has_no_version_missing_and_no_update_in_part() -> None:
+    """By hand: 5 updates on 2 shards that overtake each other."""
+    made = replace(
+        staggered(5, 1, 2),
+        written=np.array([[1, 1], [2, 3], [3, 2], [4, 4], [5, 5]]),
+    )
+    assert longest_prefix(made) == 5
+    for lacking, wanted in ((4, 4), (3, 3), (2, 1), (1, 1), (0, 0)):
+        is_kept = np.arange(5) != lacking
+        assert longest_prefix(made.where(is_kept)) == wanted, lacking
