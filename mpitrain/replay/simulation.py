@@ -128,9 +128,7 @@ def stored_of(plan: Plan) -> Schedule:
         ("mode.shards", schedule.num_shards, plan.shards.count),
     ):
         if there != here:
-            message = (
-                f"{path}: the schedule has {what} = {there}, the run {here}; give {what}={there}"
-            )
+            message = f"{path}: the schedule has {what} = {there}, not {here}; give {what}={there}"
             raise UserError(message)
     return schedule
 

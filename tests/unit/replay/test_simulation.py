@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 from typing import Any
 
@@ -8,8 +9,11 @@ import pytest
 from mpitrain.analysis.verify import verify
 from mpitrain.config import from_mapping
 from mpitrain.core.errors import UserError
+from mpitrain.replay.prediction import advise, predict
+from mpitrain.replay.session import replay_run
 from mpitrain.replay.simulation import simulate_run
 from mpitrain.result import Result
+from mpitrain.schedules.stored import read_schedule
 from mpitrain.storage.checkpoints import Checkpoints
 from mpitrain.storage.reading import open_log
 
@@ -80,3 +84,81 @@ def test_very_many_ranks_have_no_logs(tmp_path: Path) -> None:
     assert not (tmp_path / "a" / "log").exists()
     with pytest.raises(Exception, match="no staleness log"):
         open_log(tmp_path / "a")
+
+
+@pytest.mark.parametrize("mode", ["bsp", "ssp", "asp"])
+def test_simulated_cluster_trains_and_its_replay_is_the_same(tmp_path: Path, mode: str) -> None:
+    """What a simulated run logs is what replay needs; the stored schedule gives it again."""
+    tables: dict[str, dict[str, Any]] = {
+        "mode": {"kind": mode, "shards": 3},
+        "simulate": {"kind": "events", "compute": "exponential"},
+        "straggler": {"kind": "constant", "ranks": (1,), "delay": 0.02},
+        "run": {"steps": 60, "evaluate_every": 20},
+    }
+    result = simulated(tmp_path / "a", **tables)
+    assert verify(tmp_path / "a").ok
+    assert result.seconds > 60 * 0.01 / 4
+    found = replay_run(tmp_path / "a", {"run.directory": str(tmp_path / "b")})
+    assert found.is_same, found.lines
+    assert found.result.parameters_sha256 == result.parameters_sha256
+    path = str(tmp_path / "a" / "schedule.h5")
+    tables["simulate"] = {"kind": "file", "path": path}
+    again = simulated(tmp_path / "c", **tables)
+    assert again.parameters_sha256 == result.parameters_sha256
+    tables["simulate"]["ranks"] = 5
+    with pytest.raises(UserError, match=r"schedule has simulate\.ranks = 4, not 5; give"):
+        simulated(tmp_path / "d", **tables)
+
+
+def test_cluster_is_predicted_without_training(tmp_path: Path) -> None:
+    """Many ranks, more than training samples; the schedule and the picture are kept."""
+    tables = {
+        "simulate": {"ranks": 400, "compute": "pareto", "exponent": 3.0, "speeds": [1.0, 2.0]},
+        "mode": {"kind": "ssp", "bound": 2, "shards": 4},
+        "run": {"steps": 4000},
+        "data": {"source": "synthetic", "num_samples": 50, "num_test": 5, "batch_size": 4},
+    }
+    out, plot = str(tmp_path / "s.h5"), str(tmp_path / "s.svg")
+    facts = predict(from_mapping(tables), out=out, plot=plot)
+    assert (facts["ranks"], facts["steps"], facts["lead_max"]) == (400, 4000, 2)
+    assert 0 < facts["wait_share"] < 1
+    assert read_schedule(out).num_updates == 4000
+    assert "<svg" in Path(plot).read_text()
+    for wrong, said in (
+        ({"plot": "s.gif"}, r"must end in one of"),
+        ({"plot": str(tmp_path / "no" / "s.png")}, r"there is no folder"),
+        ({"out": str(tmp_path / "no" / "s.h5")}, r"cannot be written"),
+    ):
+        with pytest.raises(UserError, match=said):
+            predict(from_mapping(tables), **wrong)
+    with pytest.raises(UserError, match=r"--schedule-only predicts simulate\.kind 'events'"):
+        predict(from_mapping({"simulate": {"kind": "delays"}}))
+
+
+def test_advice_names_the_least_bound_that_is_nearly_as_fast(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Measured from the log of a run, here a simulated one whose truth is known."""
+    tables: dict[str, dict[str, Any]] = {
+        "mode": {"kind": "asp"},
+        "simulate": {"kind": "events", "compute": "exponential", "compute_s": 0.05},
+        "run": {"steps": 2000},
+        "data": {"batch_size": 1},
+        "log": {"flush_every_s": 0.5},
+    }
+    simulated(tmp_path / "a", **tables)
+    rows = advise(tmp_path / "a")
+    said = capsys.readouterr().err
+    measured, synchronous, *_, asynchronous = rows
+    assert measured["is_measured"]
+    # no waiting: 4 ranks of 20 steps/s; the slowest of 4 exponential times is 25/12 of their mean
+    assert asynchronous["steps_per_s"] == pytest.approx(80, rel=0.05)
+    assert asynchronous["steps_per_s"] == pytest.approx(measured["steps_per_s"], rel=0.05)
+    assert synchronous["steps_per_s"] == pytest.approx(80 * 12 / 25, rel=0.05)
+    assert asynchronous["staleness_mean"] == pytest.approx(3, rel=0.05)
+    speeds = [row["steps_per_s"] for row in rows[1:]]
+    assert all(after > 0.97 * before for before, after in itertools.pairwise(speeds))
+    assert "advice: ssp" in said
+    simulated(tmp_path / "b", mode={"kind": "asp"}, simulate={"kind": "events"})
+    with pytest.raises(UserError, match=r"rank-0000\d\.h5: \d+ steps are too few to measure"):
+        advise(tmp_path / "b")
