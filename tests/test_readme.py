@@ -31,6 +31,7 @@ NOT_RUN = {
     "srun ": "needs Slurm; the same words run under mpirun",
     ".venv/bin/python -m pip install ": "needs the network; tests install what is named there",
     ".venv/bin/python -m mpitrain launch -n 2 bench ": "measures for minutes; its name is checked",
+    ".venv/bin/python -m mpitrain launch -n 4 bench ": "measures for minutes; its name is checked",
     ".venv/bin/python -m mpitrain bench ": "measures for minutes; its name is checked",
 }
 """How commands begin that are not run here, and why."""

@@ -21,7 +21,7 @@ def bench_command(name: str) -> int:
     Raises:
         UserError: there is no such measurement.
 
-    Collective: yes, for "stop" and "window".
+    Collective: yes, for "simulator", "stop" and "window".
     """
     if name not in BENCHES:
         mistake = unknown("measurement", name, BENCHES)
@@ -62,6 +62,12 @@ def _replay() -> int:
     return 0
 
 
+def _simulator() -> int:
+    from mpitrain.bench.simulator import measure
+
+    return _on_ranks(measure)
+
+
 def _stop() -> int:
     from mpitrain.bench.stop import measure
 
@@ -96,6 +102,7 @@ BENCHES = {
     "kernels": _kernels,
     "log": _log,
     "replay": _replay,
+    "simulator": _simulator,
     "stop": _stop,
     "window": _window,
 }

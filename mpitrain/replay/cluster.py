@@ -29,7 +29,7 @@ from mpitrain.schedules.simulator import (
     simulate_windowed,
 )
 from mpitrain.storage.rank_log import RankLog
-from mpitrain.storage.reading import open_log
+from mpitrain.storage.reading import RunLog, open_log
 
 BOUNDS = (0, 1, 2, 3, 5, 8, 16, 32)
 STEPS_PER_RANK = 500  # of a prediction
@@ -160,13 +160,28 @@ def predictions(root: Path) -> Iterator[Mapping[str, Any]]:
     yield {"mode": fit.mode, "bound": fit.bound, "is_measured": True, **_measured(logs)}
     for kind, bound in (("bsp", None), *(("ssp", bound) for bound in BOUNDS), ("asp", None)):
         mode = Mode(kind=kind, bound=bound)
-        found = [_predicted(fit, mode, seed) for seed in range(SEEDS)]
+        num_steps = STEPS_PER_RANK * fit.size
+        found = [_predicted(fit, mode, seed, num_steps) for seed in range(SEEDS)]
         means = {name: float(np.mean([row[name] for row in found])) for name in found[0]}
         yield {"mode": kind, "bound": bound, "is_measured": False, **means}
 
 
-def _predicted(fit: Fit, mode: Mode, seed: int) -> Mapping[str, Any]:
-    size, steps = fit.size, STEPS_PER_RANK * fit.size
+def predicted_like(
+    log: RunLog, num_steps: int, seed: int
+) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
+    """Return what a run was by its log, and what is predicted of it from the same log.
+
+    Raises:
+        UserError: the log has too little to measure.
+    """
+    fit = fit_of(log)
+    logs = [log.lives[-1].ranks[rank] for rank in range(fit.size)]
+    mode = Mode(kind=fit.mode, bound=fit.bound)
+    return _measured(logs), _predicted(fit, mode, seed, num_steps)
+
+
+def _predicted(fit: Fit, mode: Mode, seed: int, steps: int) -> Mapping[str, Any]:
+    size = fit.size
     compute = durations_of([durations.measured(s) for s in fit.compute_s], [1.0] * size, seed)
     work: Work = EqualShare(steps, size) if mode.kind == "bsp" else SharedWork(steps)
     shards = Shards(fit.num_shards, fit.num_shards, size)
