@@ -15,13 +15,13 @@ from typing import Any
 from mpitrain.config.learning import Data, Model, Optimizer
 from mpitrain.config.setting import NONE, Fact, Table, check_names, describe, shown
 from mpitrain.config.simulation import Simulate
+from mpitrain.config.staleness import Staleness
 from mpitrain.config.tables import (
     Checkpoint,
     Device,
     Log,
     Mode,
     Run,
-    Staleness,
     Straggler,
 )
 from mpitrain.config.text import (
@@ -226,10 +226,7 @@ def ignored(
             each with the reason.
     """
     tables, defaults = to_mapping(config), to_mapping(Config())
-    facts, lines, aside = list(settings()), [], dict(not_looked_at or {})
-    if config.mode.kind == "bsp":
-        asked = [key for key in ("factor", "compensation") if tables["staleness"][key] != NONE]
-        aside |= {f"staleness.{key}": "mode.kind is bsp: nothing is stale" for key in asked}
+    facts, lines, aside = list(settings()), [], not_looked_at or {}
     reasons = unused(facts, tables)
     for fact in facts:
         value = tables[fact.table][fact.key]

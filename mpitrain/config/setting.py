@@ -34,8 +34,8 @@ class Rule:
         below: numbers must be smaller than this.
         most: largest number allowed.
         factory: whether "package.module:factory" is allowed beside ``choices``.
-        used_by: the setting of the same table that decides whether this one is used, and with
-            which of its values; none means all but false and 0. None: it always is.
+        used_by: the setting that decides whether this one is used (of another table: its full
+            name), and with which of its values; none means all but false and 0. None: it always is.
     """
 
     help: str
@@ -115,6 +115,12 @@ class Fact:
     def name(self) -> str:
         """The full name, for example "mode.bound"."""
         return f"{self.table}.{self.key}"
+
+    @property
+    def decider(self) -> str:
+        """The full name of the setting that decides whether this one is used; empty for none."""
+        key = self.rule.used_by[0] if self.rule.used_by else ""
+        return f"{self.table}.{key}" if key and "." not in key else key
 
     @property
     def subject(self) -> str:

@@ -27,8 +27,8 @@ def condition(fact: Fact) -> str:
     """Return when a setting is used, in brackets for people; empty when it always is."""
     if fact.rule.used_by is None:
         return ""
-    key, values = fact.rule.used_by
-    return f" ({', '.join(values)})" if values else f" (with {fact.table}.{key})"
+    _, values = fact.rule.used_by
+    return f" ({', '.join(values)})" if values else f" (with {fact.decider})"
 
 
 def _reason(
@@ -36,8 +36,9 @@ def _reason(
 ) -> str:
     if fact.rule.used_by is None:
         return ""
-    key, values = fact.rule.used_by
-    decider, found = f"{fact.table}.{key}", tables[fact.table][key]
+    decider, (_, values) = fact.decider, fact.rule.used_by
+    table, _, key = decider.partition(".")
+    found = tables[table][key]
     is_on = found in values or ":" in found if values else bool(found)
     if not is_on:
         return f"{decider} is {_shown(found)}"
