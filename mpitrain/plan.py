@@ -206,6 +206,8 @@ def _planned(
     _check_samples(config, source, size)
     _check_straggler(config, size)
     _check_early_stop(config, source)
+    if config.mode.kind != "bsp":
+        make_factor(config.staleness, size)
     num = model.layout.size
     count = config.mode.shards or min(size, MOST_SHARDS, max(num, 1))
     batch_size = min(config.data.batch_size, source.num_samples)
@@ -296,7 +298,11 @@ def make_update(plan: Plan) -> Update:
 
 
 def make_factor(settings: Staleness, size: int) -> Factor:
-    """Return the staleness factor of a run on ``size`` ranks."""
+    """Return the staleness factor of a run on ``size`` ranks.
+
+    Raises:
+        UserError: it cannot be normalised.
+    """
     factor = FACTORS[settings.factor](settings)
     if not settings.normalize:
         return factor

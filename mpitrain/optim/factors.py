@@ -8,6 +8,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
+from mpitrain.core.errors import UserError
+
 Factor = Callable[[int], float]
 
 
@@ -56,10 +58,20 @@ def normalized(factor: Factor, mean: float) -> Factor:
     Between whole numbers the factor is taken to be a straight line.
 
     Args:
-        factor: positive.
+        factor: >= 0.
         mean: >= 0.
+
+    Raises:
+        UserError: the factor is 0 there, as computed.
     """
     below = int(mean)
     share = mean - below
     at_mean = (1 - share) * factor(below) + share * factor(below + 1)
+    if not at_mean:
+        message = (
+            f"staleness.normalize cannot divide by the factor at the mean staleness {mean:g}: it "
+            "is 0 as computed; take a smaller staleness.power, staleness.hinge_slope or "
+            "staleness.mean"
+        )
+        raise UserError(message)
     return lambda tau: factor(tau) / at_mean

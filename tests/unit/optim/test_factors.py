@@ -3,7 +3,8 @@ from __future__ import annotations
 import pytest
 
 from mpitrain.config import from_mapping
-from mpitrain.plan import make_factor
+from mpitrain.core.errors import UserError
+from mpitrain.plan import make_factor, make_plan
 
 TAUS = (0, 1, 3, 4, 6, 99)
 WANTED = {
@@ -42,3 +43,16 @@ def test_factor_between_whole_numbers_is_a_straight_line() -> None:
     given = {"factor": "inverse", "normalize": True, "mean": 3.25}
     factor = make_factor(from_mapping({"staleness": given}).staleness, 4)
     assert factor(4) == pytest.approx((1 / 4) / (0.75 / 3 + 0.25 / 4), rel=1e-14)
+
+
+def test_factor_of_nothing_is_not_divided_by() -> None:
+    """A power so large that the factor is 0 is a mistake, seen before a run begins."""
+    tables = {
+        "data": {"source": "synthetic"},
+        "mode": {"kind": "asp"},
+        "staleness": {"factor": "polynomial", "power": 1e4, "normalize": True},
+    }
+    with pytest.raises(UserError, match=r"factor at the mean staleness 3: it is 0 as computed"):
+        make_plan(from_mapping(tables), 4)
+    make_plan(from_mapping(tables), 1)
+    make_plan(from_mapping(tables | {"mode": {"kind": "bsp"}}), 4)
