@@ -41,8 +41,10 @@ TERMS = (
     "data.batch_size",
     "optimizer.kind",
     "mode.kind",
+    "staleness.compensation",
 )
-"""Settings that a checkpoint keeps, so that an edited run.toml is found out."""
+"""Settings that a checkpoint keeps, so that an edited run.toml is found out; one that an older
+checkpoint has not was at its default."""
 MOVABLE = ("data.path", "data.cache_bytes", "data.micro_batch_size")
 LENGTH = ("steps", "data_passes", "early_stop")
 """What decides when a run ends."""
@@ -195,11 +197,12 @@ def terms_of(config: Config) -> dict[str, Any]:
 
 
 def _check_terms(config: Config, terms: Mapping[str, Any], run_toml: Path) -> None:
+    kept = terms_of(Config()) | dict(terms)
     for name, value in terms_of(config).items():
-        if terms.get(name) != value:
+        if kept[name] != value:
             message = (
                 f"{run_toml}: {name} is {value!r}, the checkpoint was written with "
-                f"{terms.get(name)!r}; put it back"
+                f"{kept[name]!r}; put it back"
             )
             raise UserError(message)
 

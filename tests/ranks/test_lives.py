@@ -302,6 +302,32 @@ def test_life_that_is_long_enough_stops_and_goes_on(comm: MPI.Intracomm) -> None
 
 
 @pytest.mark.ranks(2)
+def test_compensation_stays_what_it_was(comm: MPI.Intracomm) -> None:
+    """Its state is in the checkpoint; a factor has none, and may change."""
+    world = World(comm)
+    directory = shared_directory(world)
+    root, run_file = Path(directory, "run"), Path(directory, "run", "run.toml")
+    tables: dict[str, Any] = {"mode": {"kind": "asp"}, "staleness": {"compensation": "gap_aware"}}
+    train(world, from_mapping(settings(str(root), 20, **tables)))
+    with pytest.raises(UserError, match=r"staleness\.compensation cannot be changed on resume"):
+        go_on(world, root, run__steps=50, staleness__compensation="none")
+    if world.is_root:
+        said = run_file.read_text()
+        run_file.write_text(said.replace('"gap_aware"', '"dc_asgd_a"'))
+    world.meet("the run file was edited")
+    with pytest.raises(UserError, match=r"is 'dc_asgd_a', the .* 'gap_aware'; put it back"):
+        go_on(world, root, run__steps=50)
+    world.meet("all have seen it")
+    if world.is_root:
+        run_file.write_text(said)
+    assert go_on(world, root, run__steps=50, staleness__factor="inverse").steps == 50
+    if world.is_root:
+        assert verify(root).ok
+        shutil.rmtree(directory)
+    world.close()
+
+
+@pytest.mark.ranks(2)
 def test_done_run_goes_on_when_it_gets_more_steps(comm: MPI.Intracomm) -> None:
     """Without more there is nothing to do, and it is said."""
     world = World(comm)
