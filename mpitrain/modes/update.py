@@ -140,9 +140,9 @@ class Update:
             present: (m,), what it will be added to, unchanged; None without ``needs_present``.
         """
         compensation, change = self._compensation, self.change_of[shard]
-        gradient, read = self.gradient_of[shard], self.parameters_of[shard]
         state, scratch = self._state_of[shard], self._scratch_of[shard]
         if self.needs_present and compensation is not None:
+            gradient, read = self.gradient_of[shard], self.parameters_of[shard]
             compensation.correct(gradient, read, present, state, self._clock, (change, scratch))
             self._run(state, gradient, read, change)
         factor = self._factor(tau)

@@ -159,8 +159,9 @@ class Windowed:
         """
         began_s = time.perf_counter()
         self._read_into(self._update.parameters_of, record.version_read)
-        for shard in self._walk:
-            self._update.predict_shard(shard)
+        if self._update.needs_read:
+            for shard in self._walk:
+                self._update.predict_shard(shard)
         record.read_s = time.perf_counter() - began_s
 
     def write(self, record: StepRecord) -> bool:

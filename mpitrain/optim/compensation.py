@@ -25,7 +25,7 @@ class Compensation:
     Attributes:
         state_names: of the vectors (n,) it keeps, zeros at first; they are saved and averaged as
             the optimiser's are.
-        needs_present: ``correct`` needs the present parameters and the staleness.
+        needs_present: ``correct`` needs the present parameters.
         needs_read: it needs a copy of the parameters that were read, or changes them.
     """
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -18,10 +19,20 @@ from mpitrain.optim.dana_slim import DanaSlim
 from mpitrain.optim.dc_asgd import DcAsgdA, DcAsgdC
 from mpitrain.optim.gap_aware import GapAware
 from mpitrain.optim.momentum import Momentum
+from mpitrain.optim.nesterov import Nesterov
 from mpitrain.optim.schedules import Schedule
 from mpitrain.optim.sgd import Sgd
 from mpitrain.optim.weight_prediction import WeightPrediction
+from mpitrain.plan import COMPENSATIONS
 
+PeakBytes = Callable[[Callable[[], object]], int]
+SUBJECTS: dict[str, Compensation] = {
+    "dana_slim": DanaSlim(),
+    "dc_asgd_a": DcAsgdA(),
+    "dc_asgd_c": DcAsgdC(),
+    "gap_aware": GapAware(weight_decay=0.1),
+    "prediction": WeightPrediction(),
+}
 READ = [np.array([1.0, -2.0, 0.5]), np.array([0.9, -1.5, 0.75])]
 PRESENT = [np.array([1.25, -2.0, 0.0]), np.array([1.0, -1.0, 0.5])]
 GRADIENT = [np.array([0.4, -1.0, 2.0]), np.array([-0.3, 0.5, 1.0])]
@@ -107,6 +118,27 @@ def test_gap_is_measured_in_updates() -> None:
     assert second["change"][0] == pytest.approx(-RATE * -0.3 / 6 / 3, rel=1e-9)
 
 
+def test_mean_change_is_one_of_all_changes_so_far() -> None:
+    """Over 5 steps, weighted by age: older ones count less by the decay, and all weights by 1."""
+    gap_aware, random = GapAware(0.75), np.random.default_rng(3)
+    update = Update(
+        Sgd(), Schedule("constant", RATE), Shards(4, 1, 1), "float64", compensation=gap_aware
+    )
+    changes: list[Any] = []
+    for clock in range(5):
+        gradient, read, present = random.standard_normal((3, 4))
+        update.parameters[:], update.gradient[:] = read, gradient
+        assert update.begin(StepRecord(1, clock=clock), 1, clock)
+        update.finish_shard(0, 1, present)
+        penalty = np.ones(4)
+        if changes:
+            weights = 0.75 ** np.arange(len(changes))[::-1]
+            mean = (weights / weights.sum()) @ np.square(changes)
+            penalty = 1 + np.abs(present - read) / (np.sqrt(mean) + 1e-12)
+        changes.append(update.change.copy())
+        assert changes[-1] == pytest.approx(-RATE * gradient / penalty, rel=1e-12)
+
+
 def test_prediction_goes_ahead_by_the_last_change_times_the_last_staleness() -> None:
     """Nothing is known before the first update."""
     first, second = steps(WeightPrediction())
@@ -122,6 +154,12 @@ def test_dana_slim_looks_ahead_along_its_momentum() -> None:
         velocity = 0.5 * velocity + GRADIENT[number]
         wanted = -RATE * (0.5 * velocity + GRADIENT[number]) / TAUS[number]
         assert found["change"] == pytest.approx(wanted, rel=1e-12)
+
+
+def test_dana_slim_without_weight_decay_is_nesterov() -> None:
+    """Bit for bit: with windows every rank has a velocity of its own anyway."""
+    for one, other in zip(steps(DanaSlim(0.5)), steps(None, Nesterov(0.5)), strict=True):
+        assert one["change"].tobytes() == other["change"].tobytes()
 
 
 @pytest.mark.parametrize(
@@ -153,3 +191,64 @@ def test_dana_slim_needs_plain_sgd() -> None:
         from_mapping(tables)
     from_mapping(tables | {"mode": {"kind": "bsp"}})
     assert math.isclose(from_mapping({}).staleness.adaptive_control, 2.0)
+
+
+def test_names_make_what_is_tested_here() -> None:
+    """With the defaults of the run file; without adamw's decay, which is no part of a gradient."""
+    tables: dict[str, Any] = {"mode": {"kind": "asp"}}
+    assert set(COMPENSATIONS) == {*SUBJECTS, "none"}
+    for name, subject in SUBJECTS.items():
+        make = COMPENSATIONS[name]
+        assert make is not None
+        plain = make(from_mapping({**tables, "optimizer": {"weight_decay": 0.1}}))
+        assert plain == subject
+    make = COMPENSATIONS["gap_aware"]
+    assert make is not None
+    tables["optimizer"] = {"kind": "adamw", "weight_decay": 0.1}
+    assert make(from_mapping(tables)) == GapAware()
+
+
+@pytest.mark.parametrize("name", ["none", *SUBJECTS])
+def test_step_allocates_no_vector(name: str, peak_bytes: PeakBytes) -> None:
+    """Of 100,000 elements none is copied into new memory."""
+    num, record = 100_000, StepRecord(2, clock=3)
+    update = Update(
+        Momentum(0.9, 0.1),
+        Schedule("constant", RATE),
+        Shards(num, 2, 2),
+        "float64",
+        factor=lambda tau: 1 / tau,
+        compensation=SUBJECTS.get(name),
+    )
+    present = np.ones(num // 2) if update.needs_present else None
+    update.gradient[:] = 1.0
+
+    def step() -> None:
+        for shard in range(2):
+            update.predict_shard(shard)
+        update.begin(record, 1, 3)
+        if not update.needs_present:
+            update.compute()
+        for shard in range(2):
+            update.finish_shard(shard, 3, present)
+
+    step()
+    assert peak_bytes(step) < num
+
+
+@pytest.mark.parametrize("name", SUBJECTS)
+def test_compensation_runs_where_its_arrays_are(xp: Any, name: str) -> None:
+    """The same code on the host and on a device; what it must not change stays."""
+    subject, found = SUBJECTS[name], []
+    for module in (np, xp):
+        gradient, read, present = (module.asarray(x[0].copy()) for x in (GRADIENT, READ, PRESENT))
+        state = {key: module.zeros(3) for key in subject.state_names}
+        scratch = module.empty(3), module.empty(3)
+        subject.learn(gradient, 3, state, 0, scratch[0])
+        subject.predict(read, state)
+        moved = read.tolist()
+        assert (moved == READ[0].tolist()) == (name != "prediction")
+        subject.correct(gradient, read, present, state, 1, scratch)
+        assert (present.tolist(), read.tolist()) == (PRESENT[0].tolist(), moved)
+        found.append([*gradient.tolist(), *moved, *(x for v in state.values() for x in v.tolist())])
+    np.testing.assert_allclose(found[1], found[0], rtol=1e-14)
