@@ -16,7 +16,9 @@ VELOCITY = "compensation_velocity"
 class DanaSlim(Compensation):
     """v <- gamma v + g; g <- gamma v + g, with this rank's own v; then plain SGD.
 
-    The parameters that others read are so already where all ranks' momenta would take them.
+    The parameters that others read are so already where all ranks' momenta would take them. Without
+    weight decay these are the numbers of optimizer.kind nesterov, whose velocity is each rank's own
+    too; weight decay is added after this, so here it stays out of the velocity.
 
     Attributes:
         momentum: gamma, 0 <= gamma < 1.

@@ -21,7 +21,7 @@ class DcAsgdC(Compensation):
         control: lambda, >= 0.
 
     Source: Zheng et al., "Asynchronous stochastic gradient descent with delay compensation", ICML
-    2017, with a constant lambda.
+    2017, with a constant lambda; 0.04 is the default of published code.
     """
 
     needs_present: ClassVar[bool] = True
@@ -59,7 +59,8 @@ class DcAsgdA(Compensation):
         decay: of the running mean, 0 <= decay < 1.
 
     Source: Zheng et al., "Asynchronous stochastic gradient descent with delay compensation", ICML
-    2017, with an adaptive lambda; one MS per worker as in the authors' code.
+    2017, with an adaptive lambda; one MS per worker as in the authors' code. The defaults of 2
+    and 0.95 are unverified constants of its CIFAR-10 runs.
     """
 
     state_names: ClassVar[tuple[str, ...]] = (SQUARE,)

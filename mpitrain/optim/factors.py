@@ -39,7 +39,8 @@ def inverse_sqrt(tau: int) -> float:
 def polynomial(power: float) -> Factor:
     """Return (1 + tau)^-power as a function of tau.
 
-    Source: Xie, Koyejo, Gupta, "Asynchronous federated optimization" (FedAsync), 2019.
+    Source: Xie, Koyejo, Gupta, "Asynchronous federated optimization" (FedAsync), 2019; the default
+    power of 0.5 is an unverified constant.
     """
     return lambda tau: float((1.0 + tau) ** -power)
 
@@ -47,7 +48,8 @@ def polynomial(power: float) -> Factor:
 def hinge(slope: float, start: float) -> Factor:
     """Return 1 up to tau = start, then 1 / (slope (tau - start) + 1), as a function of tau.
 
-    Source: Xie, Koyejo, Gupta, "Asynchronous federated optimization" (FedAsync), 2019.
+    Source: Xie, Koyejo, Gupta, "Asynchronous federated optimization" (FedAsync), 2019; the default
+    slope of 10 and start of 4 are unverified constants.
     """
     return lambda tau: 1.0 if tau <= start else 1.0 / (slope * (tau - start) + 1.0)
 

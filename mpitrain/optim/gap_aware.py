@@ -27,6 +27,7 @@ class GapAware(Compensation):
 
     Source: Barkai, Hakimi, Schuster, "Gap-aware mitigation of gradient staleness", ICLR 2020. They
     take C from the momentum buffer times the largest learning rate; here it is the change itself.
+    A decay of 0.999 is that of published code (FTPipe).
     """
 
     state_names: ClassVar[tuple[str, ...]] = (STEP,)
