@@ -54,9 +54,9 @@ class Mlp:
             check_sizes(hidden=width)
         if activation not in ACTIVATIONS:
             raise unknown("model.activation", activation, ACTIVATIONS)  # noqa: EM101  # not a message
-        self._activation = ACTIVATIONS[activation]
+        self.activation = ACTIVATIONS[activation]
         widths = (num_features, *hidden, num_classes)
-        self._num_layers = len(widths) - 1
+        self.num_layers = len(widths) - 1
         self.layout = Layout.of(_shapes(widths), dtype)
         self._loss = SoftmaxCrossEntropy(num_classes, dtype)
         self._outputs = Workspace(widths[1:], dtype)
@@ -66,9 +66,9 @@ class Mlp:
         """Return normal weights of variance gain / inputs, and zero biases; see Activation."""
         flat = np.zeros(self.layout.size, self.layout.dtype)
         views = self.layout.views(flat)
-        for layer in range(1, self._num_layers + 1):
+        for layer in range(1, self.num_layers + 1):
             weights = views[f"w{layer}"]
-            gain = self._activation.init_gain if layer < self._num_layers else 1.0
+            gain = self.activation.init_gain if layer < self.num_layers else 1.0
             normal = generator(seed, "init", layer).standard_normal(weights.shape)
             weights[...] = normal * np.sqrt(gain / len(weights))
         return flat
@@ -98,8 +98,8 @@ class Mlp:
         for layer, (before, after) in enumerate(pairwise([x, *outputs]), start=1):
             xp.matmul(before, parameters[f"w{layer}"], out=after)
             xp.add(after, parameters[f"b{layer}"], out=after)
-            if layer < self._num_layers:
-                self._activation.apply(after)
+            if layer < self.num_layers:
+                self.activation.apply(after)
         return outputs
 
     def _backward(
@@ -119,14 +119,14 @@ class Mlp:
         """
         xp = module_of(delta)
         deltas = self._deltas.rows(len(delta), delta)
-        for layer in range(self._num_layers, 0, -1):
+        for layer in range(self.num_layers, 0, -1):
             below = inputs[layer - 1]
             xp.matmul(below.T, delta, out=out[f"w{layer}"])
             xp.sum(delta, axis=0, out=out[f"b{layer}"])
             if layer > 1:
                 delta_below = deltas[layer - 2]
                 xp.matmul(delta, parameters[f"w{layer}"].T, out=delta_below)
-                self._activation.to_slope(below)
+                self.activation.to_slope(below)
                 delta = xp.multiply(delta_below, below, out=delta_below)
 
 

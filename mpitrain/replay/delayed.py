@@ -12,12 +12,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from mpitrain.models.stacked import StackedLayers, stack_of
 from mpitrain.plan import Plan
 from mpitrain.replay.ranks import Worker, check_good
 from mpitrain.replay.windowed import Load, Tell
 from mpitrain.schedules.delays import Delays, arrivals
 
 Vector = npt.NDArray[Any]
+
+MOST_STACKED = 1 << 18  # parameters of all copies that are computed at once: they fit a cache
 
 
 class DelayedReplay:
@@ -56,6 +59,14 @@ class DelayedReplay:
         self._known = np.zeros(len(workers), np.int64)
         self._own_known = np.zeros(len(workers), np.int64)
         self.most_kept = 0
+        size, source, layout = len(workers), plan.source, plan.model.layout
+        # one worker alone is to be plain SGD to the bit
+        is_small = size > 1 and size * layout.size <= MOST_STACKED
+        is_whole = plan.config.data.micro_batch_size is None
+        self._stack = stack_of(plan.model, size) if is_small and is_whole else None
+        shape = (size, plan.order.batch_size) if self._stack is not None else (0, 0)
+        self._x = np.empty((*shape, *source.sample_shape), layout.dtype)
+        self._y = np.empty(shape, np.int64)
 
     @property
     def versions(self) -> npt.NDArray[np.int64]:
@@ -66,6 +77,7 @@ class DelayedReplay:
         """Go on until this many ticks are done; return whether that was possible."""
         while self._tick < min(tick, self._delays.num_ticks):
             self._arrive()
+            self._compute()
             for worker in self.workers:
                 self._step(worker)
             self._tick += 1
@@ -99,11 +111,37 @@ class DelayedReplay:
                 del self._copies_left[key]
         self._since = min((tick for tick, _ in self._under_way), default=self._tick)
 
+    def _compute(self) -> None:
+        """Compute the gradients of all workers, at once where the model is known to allow it."""
+        first = self._tick * len(self.workers)
+        if self._stack is not None and self._is_full(first):
+            self._compute_stacked(self._stack, first)
+            return
+        for worker in self.workers:
+            worker.compute(self._load(first + worker.rank))
+
+    def _is_full(self, first: int) -> bool:
+        """Tell whether all mini-batches of a tick have the same length."""
+        order = self._plan.order
+        tickets = range(first, first + len(self.workers))
+        return all(order.num_samples_of(ticket) == self._y.shape[1] for ticket in tickets)
+
+    def _compute_stacked(self, stack: StackedLayers, first: int) -> None:
+        for worker in self.workers:
+            batch = self._load(first + worker.rank)
+            np.copyto(self._x[worker.rank], batch.x)
+            np.copyto(self._y[worker.rank], batch.y)
+            np.copyto(stack.parameters[worker.rank], worker.update.parameters)
+        losses = stack.compute(self._x, self._y)
+        for worker, loss in zip(self.workers, losses.tolist(), strict=True):
+            np.copyto(worker.update.gradient, stack.gradients[worker.rank])
+            worker.record.num_samples = self._y.shape[1]
+            worker.record.loss = loss / self._y.shape[1]
+
     def _step(self, worker: Worker) -> None:
         record, update, size = worker.record, worker.update, len(self.workers)
         record.clock, record.ticket = self._tick, self._tick * size + worker.rank
         record.began_s = float(self._tick)
-        worker.compute(self._load(record.ticket))
         is_good = update.begin(record, record.num_samples, record.ticket)
         check_good(worker, is_good=is_good)
         update.compute()
