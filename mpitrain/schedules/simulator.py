@@ -7,8 +7,8 @@ use. A read sees what was written until its end; an owner serves one write at a 
 of their arrival, where ``service_s`` says that this takes time.
 
 Reads change nothing that others wait for, so they are no events: which versions they see follows
-from the times of all writes afterwards. So a step costs two events, and one per write if writes
-have to be served.
+from the times of all writes afterwards. So a step costs two events, one more if there is time
+between steps, and one per write if writes have to be served.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from mpitrain.schedules.schedule import Counts, Schedule
 
 Times = npt.NDArray[np.float64]
 NextSeconds = Callable[[int], float]  # clock -> seconds
-COMPUTED, ARRIVED, DONE = range(3)
+COMPUTED, ARRIVED, DONE, READY = range(4)  # what happens at the same time, in this order
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -184,8 +184,10 @@ class _Events:
                 self._begin_writing(rank, now)
             elif kind == ARRIVED:
                 self._serve(rank, now)
-            else:
+            elif kind == DONE:
                 self._advance(rank, now)
+            else:
+                self._ready(rank, now)
         return self._schedule()
 
     def _walk(self, rank: int) -> list[int]:
@@ -256,7 +258,10 @@ class _Events:
             self._num_at.append(0)
         self._num_at[clock] += 1
         self._move_slowest(now)
-        self._ready(rank, now + self._costs.overhead_s)
+        if self._costs.overhead_s:
+            heapq.heappush(self._heap, (now + self._costs.overhead_s, READY, rank))
+        else:
+            self._ready(rank, now)
 
     def _leave(self, rank: int, now: float) -> None:
         """A rank has no work left: nobody waits for it any more."""
@@ -276,7 +281,7 @@ class _Events:
 
     def _wake(self, rank: int, now: float) -> None:
         if self._rule.may_start(self._clocks[rank], self._slowest):
-            self._start(rank, max(now, self._since[rank]))
+            self._start(rank, now)
         else:
             self._waiting.append(rank)
 

@@ -70,6 +70,15 @@ def test_fast_rank_takes_more_of_the_shared_tickets() -> None:
     assert seconds_of(schedule) == 7.0
 
 
+def test_rank_looks_at_the_clocks_when_it_starts_not_when_it_ended() -> None:
+    """Time passes between its steps, and others move on meanwhile."""
+    costs = Costs(overhead_s=1.0)
+    kind: dict[str, Any] = {"scales": [1.0, 1.5], "costs": costs}
+    schedule = windowed(2, 1, Unbounded(), EqualShare(4, 2), durations.constant(), **kind)
+    assert schedule.times["began_s"].tolist() == [0, 2, 0, 2.5]
+    assert schedule.lead.tolist() == [0, 0, 0, 0]
+
+
 def test_an_owner_serves_one_write_at_a_time() -> None:
     """Four ranks come at once; each write takes 0.5 s, of which 0.25 s at the owner."""
     costs = Costs(write_s=0.5, service_s=0.25)
