@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -82,28 +83,33 @@ def _window_costs(logs: Sequence[RankLog], num_shards: int) -> Costs:
         write_s=write_s / num_shards,
         overhead_s=overhead_s,
         # a reduction goes through as many messages as the tree has levels
-        collective_s=(read_s + write_s) / num_shards * np.ceil(np.log2(max(len(logs), 2))),
+        collective_s=(read_s + write_s) / num_shards * _num_levels(len(logs)),
     )
 
 
 def _collective_costs(logs: Sequence[RankLog]) -> Costs:
     """Return the costs of a synchronous step: the rank that comes last waits only for messages.
 
-    What a window would cost is not in such a log: a read and a write are taken to be as long as a
-    reduction.
+    What a window would cost is not in such a log. A reduction moves all parameters up a tree and
+    down again, a read or a write moves them once: it is taken to be as long as one of those moves.
     """
     num = min(log.num_rows for log in logs)
     waits = np.array([_seconds(log, "wait_s")[:num] for log in logs])
     collective_s = float(np.median(waits.min(axis=0)))
     writes = float(np.mean([_seconds(log, "write_s").mean() for log in logs]))
     overhead_s = float(np.median(np.concatenate([_gaps(log) for log in logs]))) + writes
-    num_shards = len(logs[0].shards)
+    move_s = collective_s / (2 * _num_levels(len(logs)) * len(logs[0].shards))
     return Costs(
-        read_s=collective_s / num_shards,
-        write_s=collective_s / num_shards,
+        read_s=move_s,
+        write_s=move_s,
         overhead_s=overhead_s,
         collective_s=collective_s,
     )
+
+
+def _num_levels(size: int) -> int:
+    """Return the levels of a tree of ranks."""
+    return math.ceil(math.log2(max(size, 2)))
 
 
 def _gaps(log: RankLog) -> Seconds:
