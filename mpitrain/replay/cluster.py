@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -10,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from mpitrain.config import Config, Mode, Simulate
+from mpitrain.config import Config, Mode, Simulate, Straggler, from_mapping
+from mpitrain.config.text import read_toml
 from mpitrain.consistency.rules import Bounded, Rule, Unbounded
 from mpitrain.core.errors import LogError, UserError
 from mpitrain.core.position import Position
@@ -19,7 +19,7 @@ from mpitrain.modes.work import EqualShare, SharedWork, Work
 from mpitrain.plan import MOST_SHARDS, make_model, make_source, make_work
 from mpitrain.schedules import durations
 from mpitrain.schedules.durations import Draw, Durations, durations_of
-from mpitrain.schedules.fit import Fit, fit_of
+from mpitrain.schedules.fit import Fit, fit_of, num_levels
 from mpitrain.schedules.measures import summary_of
 from mpitrain.schedules.schedule import Schedule
 from mpitrain.schedules.simulator import (
@@ -91,8 +91,7 @@ def costs_of(config: Config, shards: Shards, itemsize: int, fit: Fit | None) -> 
     settings, size = config.simulate, shards.num_ranks
     total_bytes = shards.size * itemsize
     message_s = settings.latency_s + total_bytes / shards.count / settings.bandwidth
-    levels = math.ceil(math.log2(max(size, 2)))
-    collective_s = 2 * (levels * settings.latency_s + total_bytes / settings.bandwidth)
+    collective_s = 2 * (num_levels(size) * settings.latency_s + total_bytes / settings.bandwidth)
     costs = Costs(
         read_s=message_s,
         write_s=message_s + settings.service_s,
@@ -105,8 +104,12 @@ def costs_of(config: Config, shards: Shards, itemsize: int, fit: Fit | None) -> 
     network = {"simulate.latency_s", "simulate.bandwidth", "simulate.service_s"}
     if not network & config.given:
         scale = fit.num_shards / shards.count  # the same bytes in other pieces
+        deeper = num_levels(size) / num_levels(fit.size)
         costs = replace(
-            fit.costs, read_s=fit.costs.read_s * scale, write_s=fit.costs.write_s * scale
+            fit.costs,
+            read_s=fit.costs.read_s * scale,
+            write_s=fit.costs.write_s * scale,
+            collective_s=fit.costs.collective_s * deeper,
         )
     if "simulate.overhead_s" not in config.given:
         costs = replace(costs, overhead_s=fit.costs.overhead_s)
@@ -117,14 +120,20 @@ def _durations(config: Config, size: int, fit: Fit | None) -> list[Durations]:
     settings = config.simulate
     seed = config.run.seed if settings.seed is None else settings.seed
     speeds = settings.speeds or (1.0,)
+    straggler: Straggler | None = config.straggler
     if fit is None:
         draws, scale_s = [_draw(settings)] * size, settings.compute_s
-        straggler = config.straggler
     else:
         draws = [durations.measured(fit.compute_s[p % fit.size]) for p in range(size)]
-        scale_s, straggler = 1.0, config.straggler
+        scale_s = 1.0
+        if straggler == _straggler_of(Path(str(settings.measured_from))):
+            straggler = None  # that lateness is in what was measured
     scales = [scale_s / speeds[p % len(speeds)] for p in range(size)]
     return durations_of(draws, scales, seed, straggler, config.run.seed)
+
+
+def _straggler_of(root: Path) -> Straggler:
+    return from_mapping(read_toml(root / "run.toml")).straggler
 
 
 def _draw(settings: Simulate) -> Draw:

@@ -66,6 +66,11 @@ def fit_of(log: RunLog) -> Fit:
     )
 
 
+def num_levels(size: int) -> int:
+    """Return the levels of a tree of ranks."""
+    return math.ceil(math.log2(max(size, 2)))
+
+
 def _window_costs(logs: Sequence[RankLog], num_shards: int) -> Costs:
     """Return the costs of a step over a window: medians over all rows of all ranks.
 
@@ -83,7 +88,7 @@ def _window_costs(logs: Sequence[RankLog], num_shards: int) -> Costs:
         write_s=write_s / num_shards,
         overhead_s=overhead_s,
         # a reduction goes through as many messages as the tree has levels
-        collective_s=(read_s + write_s) / num_shards * _num_levels(len(logs)),
+        collective_s=(read_s + write_s) / num_shards * num_levels(len(logs)),
     )
 
 
@@ -98,18 +103,13 @@ def _collective_costs(logs: Sequence[RankLog]) -> Costs:
     collective_s = float(np.median(waits.min(axis=0)))
     writes = float(np.mean([_seconds(log, "write_s").mean() for log in logs]))
     overhead_s = float(np.median(np.concatenate([_gaps(log) for log in logs]))) + writes
-    move_s = collective_s / (2 * _num_levels(len(logs)) * len(logs[0].shards))
+    move_s = collective_s / (2 * num_levels(len(logs)) * len(logs[0].shards))
     return Costs(
         read_s=move_s,
         write_s=move_s,
         overhead_s=overhead_s,
         collective_s=collective_s,
     )
-
-
-def _num_levels(size: int) -> int:
-    """Return the levels of a tree of ranks."""
-    return math.ceil(math.log2(max(size, 2)))
 
 
 def _gaps(log: RankLog) -> Seconds:

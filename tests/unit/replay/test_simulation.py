@@ -162,3 +162,37 @@ def test_advice_names_the_least_bound_that_is_nearly_as_fast(
     simulated(tmp_path / "b", mode={"kind": "asp"}, simulate={"kind": "events"})
     with pytest.raises(UserError, match=r"rank-0000\d\.h5: \d+ steps are too few to measure"):
         advise(tmp_path / "b")
+
+
+def test_measured_ranks_are_not_late_twice(tmp_path: Path) -> None:
+    """Lateness injected into the measured run is in its times; another one is added to them."""
+    late = {"kind": "constant", "delay": 0.03}
+    tables: dict[str, dict[str, Any]] = {
+        "mode": {"kind": "asp"},
+        "simulate": {"kind": "events", "compute": "constant", "overhead_s": 0.0, "latency_s": 0.0},
+        "straggler": late,
+        "run": {"steps": 200},
+    }
+    simulated(tmp_path / "a", **tables)
+    tables["simulate"] |= {"compute": "measured", "measured_from": str(tmp_path / "a")}
+    for straggler, seconds in ((late, 0.04), ({**late, "delay": 0.06}, 0.1), ({}, 0.04)):
+        tables["straggler"] = straggler
+        facts = predict(from_mapping(tables))
+        assert facts["steps_per_s"] == pytest.approx(4 / seconds, rel=0.01), straggler
+
+
+def test_measured_reduction_takes_longer_on_more_ranks(tmp_path: Path) -> None:
+    """By the levels of the tree: two on 4 ranks, six on 64."""
+    tables: dict[str, dict[str, Any]] = {
+        "mode": {"kind": "bsp"},
+        "simulate": {"kind": "events", "compute": "constant", "overhead_s": 0.0, "latency_s": 0.01},
+        "run": {"steps": 640},
+        "data": {"batch_size": 1},
+    }
+    simulated(tmp_path / "a", **tables)
+    tables["simulate"] |= {"compute": "measured", "measured_from": str(tmp_path / "a")}
+    del tables["simulate"]["latency_s"], tables["simulate"]["overhead_s"]
+    for ranks, seconds in ((4, 0.05), (64, 0.13)):
+        tables["simulate"]["ranks"] = ranks
+        facts = predict(from_mapping(tables))
+        assert facts["steps_per_s"] == pytest.approx(ranks / seconds, rel=0.01), ranks
