@@ -26,7 +26,7 @@ def test_copies_have_the_gradients_of_the_model(name: str, dtype: str) -> None:
     assert stack is not None
     stack.parameters[:] = random.normal(size=stack.parameters.shape)
     losses = stack.compute(x, y)
-    tolerance = 50 * np.finfo(dtype).eps  # of sums of 6 terms through 3 layers
+    tolerance = 50 * float(np.finfo(dtype).eps)  # of sums of 6 terms through 3 layers
     for copy in range(num):
         layout, gradient = model.layout, np.empty(model.layout.size, dtype)
         parameters = layout.views(stack.parameters[copy].copy())
