@@ -68,7 +68,7 @@ def simulate_run(
     with closing(RunLock(directory.root, ANOTHER_DIRECTORY)):
         run_id = fill_directory(directory, plan, place)
         place.speak(f"simulated: {heading(plan)}")
-        for line in ignored(asked, plan.own, _unused(asked)):
+        for line in _ignored(asked, config, plan):
             place.speak(f"ignored: {line}")
         if not config.log.enabled and size > MOST_LOGS:
             place.speak(f"no staleness log: {counted(size, 'rank')}, at most {MOST_LOGS} have one")
@@ -165,6 +165,18 @@ def _as_in_file(config: Config) -> dict[str, object]:
         "run.share": "equal" if schedule.is_collective else "shared",
         "run.steps": schedule.num_updates,
     }
+
+
+def _ignored(asked: Config, settled: Config, plan: Plan) -> list[str]:
+    """Return what was given in vain: by what was asked for where the kind decides, else as run."""
+    aside = _unused(asked)
+
+    def is_aside(line: str) -> bool:
+        name = line.partition(" ")[0]
+        return name in aside or name.partition(".")[0] in aside
+
+    lines = [line for line in ignored(asked, plan.own, aside) if is_aside(line)]
+    return lines + [line for line in ignored(settled, plan.own) if not is_aside(line)]
 
 
 def _unused(config: Config) -> dict[str, str]:

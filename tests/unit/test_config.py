@@ -236,6 +236,7 @@ def test_no_time_is_longer_than_the_system_can_wait() -> None:
     assert {fact.name for fact in times} == {
         *("run.progress_every_s", "run.limit_s", "run.stop_before_limit_s"),
         *("mode.warn_s", "mode.limit_s", "checkpoint.every_s", "log.flush_every_s"),
+        *("simulate.compute_s", "simulate.latency_s", "simulate.service_s", "simulate.overhead_s"),
     }
     for fact in times:
         assert not fact.rule.allows(threading.TIMEOUT_MAX), fact.name

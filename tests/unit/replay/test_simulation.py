@@ -87,7 +87,9 @@ def test_very_many_ranks_have_no_logs(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("mode", ["bsp", "ssp", "asp"])
-def test_simulated_cluster_trains_and_its_replay_is_the_same(tmp_path: Path, mode: str) -> None:
+def test_simulated_cluster_trains_and_its_replay_is_the_same(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], mode: str
+) -> None:
     """What a simulated run logs is what replay needs; the stored schedule gives it again."""
     tables: dict[str, dict[str, Any]] = {
         "mode": {"kind": mode, "shards": 3},
@@ -103,8 +105,16 @@ def test_simulated_cluster_trains_and_its_replay_is_the_same(tmp_path: Path, mod
     assert found.result.parameters_sha256 == result.parameters_sha256
     path = str(tmp_path / "a" / "schedule.h5")
     tables["simulate"] = {"kind": "file", "path": path}
-    again = simulated(tmp_path / "c", **tables)
+    tables["mode"] = {"shards": 3}
+    capsys.readouterr()
+    again = simulated(tmp_path / "c", staleness={"factor": "none", "power": 0.5}, **tables)
     assert again.parameters_sha256 == result.parameters_sha256
+    said = capsys.readouterr().err
+    # the schedule decides the mode, here that of the run file's default or not
+    assert "ignored: staleness.power = 0.5 (staleness.factor is none)" in said
+    assert "(mode.kind is bsp)" not in said
+    assert "ignored: straggler.kind" in said
+    assert "ignored: mode.shards" not in said
     tables["simulate"]["ranks"] = 5
     with pytest.raises(UserError, match=r"schedule has simulate\.ranks = 4, not 5; give"):
         simulated(tmp_path / "d", **tables)
