@@ -270,8 +270,8 @@ def _num_steps(data_passes: float, tickets_per_pass: int) -> int:
     return math.ceil(steps)
 
 
-def make_update(plan: Plan) -> Update:
-    """Return the optimiser of one rank; its state is zeros."""
+def make_update(plan: Plan, message: npt.NDArray[Any] | None = None) -> Update:
+    """Return the optimiser of one rank; its state is zeros; see Update of ``message``."""
     size = plan.start.position.size
     settings = plan.config.optimizer
     schedule = Schedule(
@@ -294,6 +294,7 @@ def make_update(plan: Plan) -> Update:
         scale=1 / size if is_mean_of_ranks else 1.0,
         factor=make_factor(plan.config.staleness, size) if is_windowed else factors.none,
         compensation=_make_compensation(plan.config) if is_windowed else None,
+        message=message,
     )
 
 

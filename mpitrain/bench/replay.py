@@ -17,7 +17,7 @@ import numpy as np
 
 from mpitrain.config import from_mapping
 from mpitrain.plan import Plan, make_plan
-from mpitrain.replay.ranks import Worker
+from mpitrain.replay.ranks import Worker, workers_in_turn
 from mpitrain.replay.windowed import WindowedReplay
 from mpitrain.running.loader import Loader
 from mpitrain.schedules.schedule import Schedule
@@ -109,7 +109,7 @@ def _loop(plan: Plan, num_steps: int) -> float:
 
 
 def _replay(plan: Plan, schedule: Schedule) -> float:
-    workers = [Worker(plan, rank) for rank in range(schedule.size)]
+    workers = workers_in_turn(plan, schedule.size)
     load = Loader(plan.source, plan.order, plan.model.layout.dtype, ahead=1).load
     engine = WindowedReplay(plan, schedule, workers, load, lambda _row, _record: None)
     began_s = time.perf_counter()

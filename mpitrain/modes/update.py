@@ -52,6 +52,7 @@ class Update:
         scale: float = 1.0,
         factor: Factor = no_factor,
         compensation: Compensation | None = None,
+        message: Vector | None = None,
     ) -> None:
         """Allocate everything a step needs.
 
@@ -64,9 +65,10 @@ class Update:
             scale: multiplies every update, for example 1 / P.
             factor: of the staleness of a shard's update; multiplies it too.
             compensation: corrects stale gradients; None leaves them alone.
+            message: (n + 2,), used instead of memory of its own, by several in turn.
         """
         size = shards.size
-        self.message = np.zeros(size + NUM_SIGNALS, dtype)
+        self.message = np.zeros(size + NUM_SIGNALS, dtype) if message is None else message
         self.gradient = self.message[:size]
         self.signals = self.message[size:]
         self.parameters = np.zeros(size, dtype)

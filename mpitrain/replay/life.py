@@ -16,7 +16,7 @@ from mpitrain.plan import Plan
 from mpitrain.replay.collective import CollectiveReplay
 from mpitrain.replay.delayed import DelayedReplay
 from mpitrain.replay.place import Place
-from mpitrain.replay.ranks import Worker
+from mpitrain.replay.ranks import Worker, workers_in_turn
 from mpitrain.replay.windowed import WindowedReplay
 from mpitrain.running.best import Seen
 from mpitrain.running.bookkeeping import log_attributes, open_log
@@ -182,10 +182,11 @@ class ReplayedLife:
         if isinstance(schedule, Schedule) and schedule.is_collective:
             workers = [Worker(plan, 0)]
             return workers, CollectiveReplay(plan, schedule, workers, load, tell)
-        workers = [Worker(plan, rank) for rank in range(schedule.size)]
         if isinstance(schedule, Schedule):
+            workers = workers_in_turn(plan, schedule.size)
             return workers, WindowedReplay(plan, schedule, workers, load, tell)
         assert isinstance(schedule, Delays)
+        workers = [Worker(plan, rank) for rank in range(schedule.size)]
         return workers, DelayedReplay(plan, schedule, workers, load, tell)
 
     def _open(self, rank: int) -> LogKeeper:

@@ -28,15 +28,16 @@ class Worker:
         record: the row of its present step.
     """
 
-    def __init__(self, plan: Plan, rank: int) -> None:
+    def __init__(self, plan: Plan, rank: int, message: Vector | None = None) -> None:
         """Allocate what a step needs; the optimiser state is zeros.
 
         Args:
             plan: of the life.
             rank: of the simulated rank.
+            message: see Update.
         """
         self.rank = rank
-        self.update: Update = make_update(plan)
+        self.update: Update = make_update(plan, message)
         self.update.age = int(plan.start.position.ages[rank])
         self.record = StepRecord(plan.shards.count)
         self._plan = plan
@@ -82,6 +83,17 @@ class Worker:
         check_good(self, is_good=update.begin(record, record.num_samples, record.ticket))
         if not update.needs_present:
             update.compute(self._shared_vector if is_in_place else None)
+
+
+def workers_in_turn(plan: Plan, size: int) -> list[Worker]:
+    """Return ``size`` workers that each make a gradient into a change before the next one begins.
+
+    They share the gradient's memory, which so stays in the cache, unless a compensation needs the
+    gradient as long as the present values are not there.
+    """
+    first = Worker(plan, 0)
+    message = None if first.update.needs_present else first.update.message
+    return [first, *(Worker(plan, rank, message) for rank in range(1, size))]
 
 
 def _gradient_of(plan: Plan, update: Update) -> Callable[..., float]:
