@@ -76,7 +76,7 @@ def replay_command(directory: str, overrides: Sequence[str]) -> int:
     Collective: no; MPI is not started.
     """
     _one_thread()
-    from mpitrain.replay.session import replay_run
+    from mpitrain.replaying.session import replay_run
 
     found = replay_run(Path(directory), overrides)
     for line in found.lines:
@@ -94,7 +94,7 @@ def simulate_command(run_file: str | None, overrides: Sequence[str]) -> int:
     """
     _one_thread()
     from mpitrain.config import load
-    from mpitrain.replay.simulation import simulate_run
+    from mpitrain.replaying.simulation import simulate_run
 
     _say_result(simulate_run(load(run_file, overrides)))
     return 0
@@ -110,7 +110,7 @@ def predict_command(
     Collective: no; MPI is not started.
     """
     from mpitrain.config import load
-    from mpitrain.replay.prediction import predict
+    from mpitrain.replaying.prediction import predict
 
     _say_line(predict(load(run_file, overrides), out=out, plot=plot))
     return 0
@@ -121,7 +121,7 @@ def advise_command(directory: str) -> int:
 
     Collective: no; MPI is not started.
     """
-    from mpitrain.replay.prediction import advise
+    from mpitrain.replaying.prediction import advise
 
     for row in advise(Path(directory)):
         _say_line(row)
@@ -269,7 +269,7 @@ def replay(
     Collective: no; MPI is not started.
     """
     _one_thread()
-    from mpitrain.replay.session import replay_run
+    from mpitrain.replaying.session import replay_run
 
     return replay_run(Path(directory), overrides, model=model, source=data).result
 
@@ -295,7 +295,7 @@ def simulate(
     Collective: no; MPI is not started.
     """
     _one_thread()
-    from mpitrain.replay.simulation import simulate_run
+    from mpitrain.replaying.simulation import simulate_run
 
     return simulate_run(_resolved(config, overrides), model=model, source=data)
 

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+import mpitrain
+
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "mpitrain"
 
@@ -26,7 +28,7 @@ LAYERS = [
     {"launch_job", "plan"},
     {"build"},
     {"running"},
-    {"replay"},
+    {"replaying"},
     {"entry", "launch", "bench", "doctor"},
     {"__init__"},
     {"commands"},
@@ -193,3 +195,9 @@ def test_reading_logs_needs_no_mpi(statement: str) -> None:
     """The offline tools run where no MPI is installed."""
     code = f"import sys; sys.modules['mpi4py'] = None; {statement}"
     subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
+
+
+def test_no_public_name_is_that_of_a_room() -> None:
+    """Importing the room would put it in the name's place."""
+    rooms = {room_of(path) for path in modules()}
+    assert rooms & set(mpitrain.__all__) == set()

@@ -17,8 +17,8 @@ import numpy as np
 
 from mpitrain.config import from_mapping
 from mpitrain.plan import Plan, make_plan
-from mpitrain.replay.ranks import Worker, workers_in_turn
-from mpitrain.replay.windowed import WindowedReplay
+from mpitrain.replaying.ranks import Worker, workers_in_turn
+from mpitrain.replaying.windowed import WindowedReplay
 from mpitrain.running.loader import Loader
 from mpitrain.schedules.schedule import Schedule
 

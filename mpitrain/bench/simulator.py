@@ -14,7 +14,7 @@ import numpy as np
 
 from mpitrain.comm.world import World
 from mpitrain.config import from_mapping
-from mpitrain.replay.cluster import predicted_like
+from mpitrain.replaying.cluster import predicted_like
 from mpitrain.running.lives import run_training
 from mpitrain.storage.reading import open_log
 

@@ -20,7 +20,7 @@ from pathlib import Path
 
 from mpitrain.analysis.verify import verify
 from mpitrain.core.errors import UserError
-from mpitrain.replay.session import replay_run
+from mpitrain.replaying.session import replay_run
 from mpitrain.storage.checkpoints import Checkpoints
 from mpitrain.storage.reading import open_log
 from mpitrain.storage.run_directory import read_json

@@ -18,7 +18,7 @@ from mpitrain.comm.world import World
 from mpitrain.config import from_mapping
 from mpitrain.core.errors import MpitrainError, StoppedError, UserError
 from mpitrain.plan import make_factor
-from mpitrain.replay.session import Replay, replay_run
+from mpitrain.replaying.session import Replay, replay_run
 from mpitrain.stop import Stop
 from mpitrain.storage.checkpoints import Checkpoints
 from mpitrain.storage.reading import open_log

@@ -9,7 +9,7 @@ import pytest
 
 from mpitrain.config import from_mapping
 from mpitrain.core.errors import UserError
-from mpitrain.replay.simulation import simulate_run
+from mpitrain.replaying.simulation import simulate_run
 from mpitrain.schedules.fit import Fit, fit_of
 from mpitrain.storage.reading import open_log
 

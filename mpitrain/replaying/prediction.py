@@ -9,8 +9,8 @@ from typing import Any
 from mpitrain.config import Config
 from mpitrain.core.console import tell
 from mpitrain.core.errors import UserError
-from mpitrain.replay.cluster import predicted_schedule, predictions
-from mpitrain.replay.distributions import check_plot, draw
+from mpitrain.replaying.cluster import predicted_schedule, predictions
+from mpitrain.replaying.distributions import check_plot, draw
 from mpitrain.schedules.measures import summary_of
 from mpitrain.schedules.schedule import Schedule
 from mpitrain.schedules.stored import write_schedule

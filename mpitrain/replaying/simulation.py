@@ -13,10 +13,10 @@ from mpitrain.core.errors import LogError, UserError
 from mpitrain.factories import Data
 from mpitrain.models.model import Model
 from mpitrain.plan import Plan, make_plan
-from mpitrain.replay.cluster import schedule_of
-from mpitrain.replay.life import AnySchedule
-from mpitrain.replay.place import Place
-from mpitrain.replay.training import ScheduledTraining
+from mpitrain.replaying.cluster import schedule_of
+from mpitrain.replaying.life import AnySchedule
+from mpitrain.replaying.place import Place
+from mpitrain.replaying.training import ScheduledTraining
 from mpitrain.result import Result
 from mpitrain.running.bookkeeping import (
     ANOTHER_DIRECTORY,

@@ -9,9 +9,9 @@ import pytest
 from mpitrain.analysis.verify import verify
 from mpitrain.config import from_mapping
 from mpitrain.core.errors import UserError
-from mpitrain.replay.prediction import advise, predict
-from mpitrain.replay.session import replay_run
-from mpitrain.replay.simulation import simulate_run
+from mpitrain.replaying.prediction import advise, predict
+from mpitrain.replaying.session import replay_run
+from mpitrain.replaying.simulation import simulate_run
 from mpitrain.result import Result
 from mpitrain.schedules.stored import read_schedule
 from mpitrain.storage.checkpoints import Checkpoints

@@ -14,8 +14,8 @@ import numpy.typing as npt
 
 from mpitrain.models.stacked import StackedLayers, stack_of
 from mpitrain.plan import Plan
-from mpitrain.replay.ranks import Worker, check_good
-from mpitrain.replay.windowed import Load, Tell
+from mpitrain.replaying.ranks import Worker, check_good
+from mpitrain.replaying.windowed import Load, Tell
 from mpitrain.schedules.delays import Delays, arrivals
 
 Vector = npt.NDArray[Any]

@@ -22,7 +22,7 @@ from mpitrain.consistency.staleness import Staleness
 from mpitrain.core.batch import Batch
 from mpitrain.modes.record import StepRecord
 from mpitrain.plan import Plan
-from mpitrain.replay.ranks import Worker
+from mpitrain.replaying.ranks import Worker
 from mpitrain.schedules.schedule import Schedule
 
 Vector = npt.NDArray[Any]

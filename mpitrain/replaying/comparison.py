@@ -14,7 +14,7 @@ from mpitrain.core.console import counted
 from mpitrain.core.errors import CheckpointError
 from mpitrain.core.layout import Layout
 from mpitrain.modes.record import StepRecord
-from mpitrain.replay.recording import Recording
+from mpitrain.replaying.recording import Recording
 from mpitrain.result import parameters_sha256
 from mpitrain.running.checkpoint_content import read_parameters_into, read_position
 from mpitrain.schedules.recorded import RecordedLife

@@ -12,9 +12,9 @@ import pytest
 from mpitrain.config import from_mapping
 from mpitrain.modes.record import StepRecord
 from mpitrain.plan import Plan, make_plan
-from mpitrain.replay.collective import CollectiveReplay
-from mpitrain.replay.delayed import DelayedReplay
-from mpitrain.replay.ranks import Worker
+from mpitrain.replaying.collective import CollectiveReplay
+from mpitrain.replaying.delayed import DelayedReplay
+from mpitrain.replaying.ranks import Worker
 from mpitrain.running.loader import Loader
 from mpitrain.schedules.delays import Delays, constant, drawn, geometric, uniform
 from mpitrain.schedules.schedule import Schedule

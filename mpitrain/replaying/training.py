@@ -15,7 +15,7 @@ import numpy.typing as npt
 from mpitrain.core.errors import MpitrainError
 from mpitrain.modes.record import StepRecord
 from mpitrain.plan import Plan
-from mpitrain.replay.life import AnySchedule, ReplayedLife, carry_over
+from mpitrain.replaying.life import AnySchedule, ReplayedLife, carry_over
 from mpitrain.result import Result, parameters_sha256
 from mpitrain.running.best import Best, Seen
 from mpitrain.running.coherence import Coherence

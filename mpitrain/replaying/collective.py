@@ -13,8 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from mpitrain.plan import Plan
-from mpitrain.replay.ranks import Worker, check_good
-from mpitrain.replay.windowed import Load, Tell
+from mpitrain.replaying.ranks import Worker, check_good
+from mpitrain.replaying.windowed import Load, Tell
 from mpitrain.schedules.schedule import Schedule
 
 Vector = npt.NDArray[Any]

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from mpitrain.core.tree import tree_sum_into
-from mpitrain.replay.collective import TreeSum
+from mpitrain.replaying.collective import TreeSum
 
 
 @pytest.mark.parametrize("num", [*range(1, 18), 31, 32, 33])

@@ -13,11 +13,11 @@ import numpy.typing as npt
 from mpitrain.core.position import Position, Start
 from mpitrain.modes.record import StepRecord
 from mpitrain.plan import Plan
-from mpitrain.replay.collective import CollectiveReplay
-from mpitrain.replay.delayed import DelayedReplay
-from mpitrain.replay.place import Place
-from mpitrain.replay.ranks import Worker, workers_in_turn
-from mpitrain.replay.windowed import WindowedReplay
+from mpitrain.replaying.collective import CollectiveReplay
+from mpitrain.replaying.delayed import DelayedReplay
+from mpitrain.replaying.place import Place
+from mpitrain.replaying.ranks import Worker, workers_in_turn
+from mpitrain.replaying.windowed import WindowedReplay
 from mpitrain.running.best import Seen
 from mpitrain.running.bookkeeping import log_attributes, open_log
 from mpitrain.running.checkpoint_content import (

@@ -18,11 +18,11 @@ from mpitrain.factories import Data
 from mpitrain.models.model import Model
 from mpitrain.modes.record import StepRecord
 from mpitrain.plan import Plan, make_plan
-from mpitrain.replay.comparison import Comparison, judged, marks_of
-from mpitrain.replay.life import ReplayedLife
-from mpitrain.replay.place import Place
-from mpitrain.replay.recording import Recording, read_recording
-from mpitrain.replay.training import ScheduledTraining, to_the_end
+from mpitrain.replaying.comparison import Comparison, judged, marks_of
+from mpitrain.replaying.life import ReplayedLife
+from mpitrain.replaying.place import Place
+from mpitrain.replaying.recording import Recording, read_recording
+from mpitrain.replaying.training import ScheduledTraining, to_the_end
 from mpitrain.result import Result, parameters_sha256
 from mpitrain.running.bookkeeping import (
     ANOTHER_DIRECTORY,
