@@ -78,7 +78,8 @@ def replay_command(directory: str, overrides: Sequence[str]) -> int:
     _one_thread()
     from mpitrain.replaying.session import replay_run
 
-    found = replay_run(Path(directory), overrides)
+    COMMAND_LINE.listen(EARLY_SIGNALS)
+    found = replay_run(Path(directory), overrides, stop=COMMAND_LINE)
     for line in found.lines:
         tell(f"mpitrain: {line}\n")
     _say_result(found.result)
@@ -96,7 +97,8 @@ def simulate_command(run_file: str | None, overrides: Sequence[str]) -> int:
     from mpitrain.config import load
     from mpitrain.replaying.simulation import simulate_run
 
-    _say_result(simulate_run(load(run_file, overrides)))
+    COMMAND_LINE.listen(EARLY_SIGNALS)
+    _say_result(simulate_run(load(run_file, overrides), stop=COMMAND_LINE))
     return 0
 
 

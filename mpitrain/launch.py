@@ -28,7 +28,7 @@ from mpitrain.slurm import Slurm
 
 PACKAGE_COMMANDS = ("bench", "doctor", "resume", "train")
 _OPTIONS = {"doctor": ("--json",), "train": ()}
-_NO_DIRECTORY = "resume needs a run directory: resume RUNDIR [key=value ...]"
+_NO_DIRECTORY = "{0} needs a run directory: {0} RUNDIR [key=value ...]"
 STOPPABLE_COMMANDS = ("resume", "train")  # stop with a checkpoint when they are asked to
 
 
@@ -133,8 +133,8 @@ def train_words(words: Sequence[str]) -> tuple[str | None, list[str]]:
     return files[0], others
 
 
-def resume_words(words: Sequence[str]) -> tuple[str, list[str]]:
-    """Split the words after ``resume`` into the run directory and overrides.
+def resume_words(words: Sequence[str], command: str = "resume") -> tuple[str, list[str]]:
+    """Split the words after ``resume``, or a command like it, into run directory and overrides.
 
     It is the first word without "=", or else the first word.
 
@@ -142,7 +142,7 @@ def resume_words(words: Sequence[str]) -> tuple[str, list[str]]:
         UserError: there is no word.
     """
     if not words:
-        raise UserError(_NO_DIRECTORY)
+        raise UserError(_NO_DIRECTORY.format(command))
     others = list(words)
     directory = next((word for word in words if "=" not in word), words[0])
     others.remove(directory)
@@ -158,7 +158,7 @@ def check_resume(words: Sequence[str]) -> None:
     named = [word for word in words if not word.startswith("-")]
     places = [word for word in named if "=" not in word or Path(word).is_dir()]
     if not places and not any(word in ("-h", "--help") for word in words):
-        raise UserError(_NO_DIRECTORY)
+        raise UserError(_NO_DIRECTORY.format("resume"))
 
 
 def refuse_inside_step(environ: Mapping[str, str]) -> None:

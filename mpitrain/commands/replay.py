@@ -34,4 +34,4 @@ def _replay(options: argparse.Namespace) -> int:
     see_own_modules()
     from mpitrain.entry import replay_command  # brings NumPy and HDF5
 
-    return replay_command(*resume_words(options.words))
+    return replay_command(*resume_words(options.words, "replay"))

@@ -125,7 +125,7 @@ class Fact:
     @property
     def subject(self) -> str:
         """What an unknown name is said to be: "mode" for mode.kind."""
-        return self.table if self.key == "kind" else self.name
+        return self.table if self.key == "kind" and self.table != "simulate" else self.name
 
     @property
     def expected(self) -> str:

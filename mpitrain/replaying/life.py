@@ -106,6 +106,7 @@ class ReplayedLife:
         self.totals = Totals()
         self._now_s = 0.0
         self._num_done = np.zeros(schedule.size, np.int64)
+        self._taken: list[int] = []  # tickets, where some may be left out
         self.workers, self.engine = self._made_engine(schedule)
         self._logs = [self._open(rank) for rank in range(schedule.size)]
 
@@ -126,6 +127,16 @@ class ReplayedLife:
         """Close the logs, as those of ranks that were cut off where the schedule is not whole."""
         for log in self._logs:
             log.close(is_complete=kind is None and self._is_whole)
+
+    @property
+    def can_go_on(self) -> bool:
+        """Whether ranks can go on from here: no ticket is left out among those that are taken."""
+        start = self.plan.start.position
+        if start.share == "equal" or self._is_whole:
+            return True
+        num, taken = int(self._num_done.sum()), sorted(self._taken)
+        first = [start.deal.ticket(start.drawn + index) for index in range(num)]
+        return taken == sorted(first)
 
     def position(self) -> Position:
         """Return where the ranks stand when all shards have the same version."""
@@ -207,6 +218,8 @@ class ReplayedLife:
         self.totals.add(record, self._now_s)
         rank = int(self._schedule.rank[row])
         self._num_done[rank] += 1
+        if not self._is_whole:
+            self._taken.append(record.ticket)
         self._logs[rank].after_step(record, self.totals)
         self._look(row, record)
 

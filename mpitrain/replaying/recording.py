@@ -86,6 +86,8 @@ def read_recording(root: Path, overrides: Sequence[str] | Mapping[str, Any]) -> 
         raise UserError(message)
     tables = [read_toml(_run_file(root, life.life)) for life in lives]
     olds = [from_mapping(table) for table in tables]
+    for life, old in zip(lives, olds, strict=True):
+        _check_terms(_run_file(root, life.life), old, life)
     new = [_changed(old, values) for old in olds]
     facts = read_toml(root / "run.toml").get(ENVIRONMENT, {})
     return Recording(
@@ -109,8 +111,34 @@ def _run_file(root: Path, life: int) -> Path:
     return kept[min(later)] if later else root / "run.toml"
 
 
+def _check_terms(run_file: Path, config: Config, life: RecordedLife) -> None:
+    """Check that a run file is still the one that the life was started with, as its log says.
+
+    Raises:
+        UserError: a setting was changed.
+    """
+    attributes, mode = life.logs[0].attributes, config.mode
+    said = {
+        "mode.kind": mode.kind,
+        "mode.bound": -1 if mode.bound is None else mode.bound,
+        "mode.scale": mode.scale,
+        "run.share": config.share,
+        "run.seed": config.run.seed,
+    }
+    logged = {"mode.kind": "mode", "run.share": "share", "run.seed": "seed"}
+    for name, value in said.items():
+        found = attributes.get(logged.get(name, name.partition(".")[2]), value)
+        if found != value:
+            message = (
+                f"the run cannot be replayed: {run_file} says {name} = {value!r}, "
+                f"{life.logs[0].path} {found!r}; put it back"
+            )
+            raise UserError(message)
+
+
 def _check_names(values: Mapping[str, Any]) -> None:
     for name in values:
+        parsed(f"{name}=none")  # refuses what is no setting
         if not any(name == known or name.startswith(f"{known}.") for known in CHANGING + HARMLESS):
             message = (
                 f"{name} cannot be changed in a replay: the schedule was recorded with it; what "

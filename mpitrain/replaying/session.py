@@ -34,6 +34,8 @@ from mpitrain.running.bookkeeping import (
 from mpitrain.running.checkpoint_content import read_parameters_into
 from mpitrain.running.resuming import check_data, checkpoint_of, environment_changes
 from mpitrain.schedules.recorded import RecordedLife
+from mpitrain.stop import Stop
+from mpitrain.storage.checkpoints import Checkpoint, Checkpoints
 from mpitrain.storage.run_directory import RunDirectory
 from mpitrain.storage.run_lock import RunLock
 
@@ -60,6 +62,7 @@ def replay_run(
     *,
     model: Model | None = None,
     source: Data | None = None,
+    stop: Stop | None = None,
 ) -> Replay:
     """Train under the schedule of a recorded run, in this process; it becomes a run of its own.
 
@@ -68,6 +71,7 @@ def replay_run(
         overrides: ``key=value`` words, or values by dotted key: what to do otherwise.
         model: the run's model, where it was given to ``train``.
         source: the run's data, where they were given to ``train``.
+        stop: set by signals.
 
     Raises:
         UserError: the run cannot be replayed, or not with these changes; nothing is written.
@@ -79,10 +83,12 @@ def replay_run(
     plan = _first_plan(recording, model, source)
     directory = make_directory(plan.config)
     with closing(RunLock(directory.root, ANOTHER_DIRECTORY)):
-        run_id = fill_directory(directory, plan, Place(0, recording.lives[-1].schedule.size))
+        place = Place(0, recording.lives[-1].schedule.size)
+        facts = {"simulated": f"a replay of {recording.directory.root}"}
+        run_id = fill_directory(directory, plan, place, facts)
         total = sum(life.schedule.num_updates for life in recording.lives)
         try:
-            with closing(ScheduledTraining(plan, directory, run_id, total)) as training:
+            with closing(ScheduledTraining(plan, directory, run_id, total, stop)) as training:
                 _announce(recording, directory, total)
                 return _Session(recording, training).run(plan)
         except BaseException as error:
@@ -167,7 +173,9 @@ def _announce(recording: Recording, directory: RunDirectory, total_steps: int) -
         place.speak(f"changed: {', '.join(recording.changes)}; the schedule is the same")
     if not lives[-1].is_whole:
         num_left = counted(lives[-1].num_left, "logged step")
-        place.speak(f"the run was cut off; left out: {num_left} after one that is missing")
+        place.speak(
+            f"the run was cut off or still runs; left out: {num_left} that come after a missing one"
+        )
     changes = environment_changes(recording.facts)
     if changes:
         place.speak(f"environment differs: {changes}; bit-identity is not promised")
@@ -181,9 +189,15 @@ def _first_plan(recording: Recording, model: Model | None, source: Data | None) 
     check_data(recording.facts, plan.source.digest)
     _check_layout(first, plan)
     if config.run.init_from is not None:
-        checkpoint = checkpoint_of(config.run.init_from)
+        checkpoint = _first_checkpoint(recording) or checkpoint_of(config.run.init_from)
         read_parameters_into(checkpoint, plan.model.layout, plan.initial)
     return plan
+
+
+def _first_checkpoint(recording: Recording) -> Checkpoint | None:
+    """Return the run's own checkpoint of its beginning: run.init_from may have gone on since."""
+    found = Checkpoints(recording.directory.checkpoints).complete()
+    return next((checkpoint for checkpoint in found if checkpoint.steps == 0), None)
 
 
 def _check_layout(recorded: RecordedLife, plan: Plan) -> None:
@@ -192,6 +206,13 @@ def _check_layout(recorded: RecordedLife, plan: Plan) -> None:
         message = (
             f"{recorded.logs[0].path}: the run's model has the layout {there}, the one of its run "
             f"file {here}; replay a script's model by mpitrain.replay(directory, model, data)"
+        )
+        raise UserError(message)
+    batch_size = recorded.logs[0].attributes.get("batch_size", plan.order.batch_size)
+    if batch_size != plan.order.batch_size:
+        message = (
+            f"the run cannot be replayed: its run file says data.batch_size = "
+            f"{plan.order.batch_size}, {recorded.logs[0].path} {batch_size}; put it back"
         )
         raise UserError(message)
     num_shards = len(recorded.logs[0].shards)

@@ -24,7 +24,9 @@ from mpitrain.running.bookkeeping import (
     make_directory,
     write_failure,
 )
-from mpitrain.running.wording import heading
+from mpitrain.running.checkpoint_content import read_parameters_into
+from mpitrain.running.resuming import checkpoint_of
+from mpitrain.running.wording import heading, rounded
 from mpitrain.schedules.delays import (
     Delays,
     Draw,
@@ -37,15 +39,30 @@ from mpitrain.schedules.delays import (
 )
 from mpitrain.schedules.schedule import Schedule
 from mpitrain.schedules.stored import read_schedule, write_schedule
+from mpitrain.stop import Stop
 from mpitrain.storage.reading import open_log
 from mpitrain.storage.run_lock import RunLock
 
 SCHEDULE = "schedule.h5"
+NOT_LOOKED_AT = (
+    *("mode.reduction", "mode.progress", "mode.warn_s", "mode.limit_s"),
+    *("run.limit_s", "run.stop_before_limit_s", "run.stop_signal"),
+    *("run.early_stop", "run.early_stop_delta"),
+    *("checkpoint.enabled", "checkpoint.every_steps", "checkpoint.every_s", "checkpoint.keep"),
+    *("checkpoint.keep_best", "checkpoint.on_error"),
+    *("log.csv", "log.tensorboard", "log.on_error"),
+)
+"""Settings that no simulation looks at: there is one checkpoint, at the end."""
+MOST_DELAYS = 10**8  # numbers that are kept; each is an addition of whole vectors too
 MOST_LOGS = 256  # of simulated ranks that have a log each
 
 
 def simulate_run(
-    config: Config, *, model: Model | None = None, source: Data | None = None
+    config: Config,
+    *,
+    model: Model | None = None,
+    source: Data | None = None,
+    stop: Stop | None = None,
 ) -> Result:
     """Train on ``simulate.ranks`` simulated ranks.
 
@@ -53,6 +70,7 @@ def simulate_run(
         config: of the run.
         model: used instead of the configuration's.
         source: used instead of the configuration's.
+        stop: set by signals.
 
     Raises:
         UserError: something in the configuration cannot be had; nothing is written.
@@ -63,18 +81,24 @@ def simulate_run(
     size, place = config.simulate.ranks, Place(0, config.simulate.ranks)
     asked, config = config, _settled(config)
     plan = make_plan(config, size, model=model, source=source)
+    if config.run.init_from is not None:
+        checkpoint = checkpoint_of(config.run.init_from)
+        read_parameters_into(checkpoint, plan.model.layout, plan.initial)
     schedule = KINDS[config.simulate.kind](plan)
     directory = make_directory(config)
     with closing(RunLock(directory.root, ANOTHER_DIRECTORY)):
-        run_id = fill_directory(directory, plan, place)
+        facts = {"simulated": f"simulated ({config.simulate.kind})"}
+        run_id = fill_directory(directory, plan, place, facts)
         place.speak(f"simulated: {heading(plan)}")
+        if rounding := rounded(plan):
+            place.speak(rounding)
         for line in _ignored(asked, config, plan):
             place.speak(f"ignored: {line}")
         if not config.log.enabled and size > MOST_LOGS:
             place.speak(f"no staleness log: {counted(size, 'rank')}, at most {MOST_LOGS} have one")
         total = plan.work.total_steps
         try:
-            with closing(ScheduledTraining(plan, directory, run_id, total)) as training:
+            with closing(ScheduledTraining(plan, directory, run_id, total, stop)) as training:
                 if isinstance(schedule, Schedule):
                     write_schedule(directory.root / SCHEDULE, schedule)
                 training.train(plan, schedule)
@@ -93,8 +117,15 @@ def delays_of(plan: Plan) -> Delays:
         UserError: the run that they are to be measured from has none.
     """
     settings, size = plan.config.simulate, plan.start.position.size
+    num_ticks = plan.work.total_steps // size
+    if num_ticks * size**2 > MOST_DELAYS:
+        message = (
+            f"simulate.ranks = {size} and {num_ticks} steps of each make {num_ticks * size**2:.2g} "
+            f"delays, one for every pair and step; at most {MOST_DELAYS:.0g} can be simulated"
+        )
+        raise UserError(message)
     seed = plan.config.run.seed if settings.seed is None else settings.seed
-    return drawn(_draw_of(settings), seed, plan.work.total_steps // size, size)
+    return drawn(_draw_of(settings), seed, num_ticks, size)
 
 
 def _draw_of(settings: Simulate) -> Draw:
@@ -182,7 +213,7 @@ def _ignored(asked: Config, settled: Config, plan: Plan) -> list[str]:
 def _unused(config: Config) -> dict[str, str]:
     """Return tables and settings that this kind of simulation does not look at, and why."""
     reason = f"simulate.kind is {config.simulate.kind}"
-    names = ["mode.reduction", "mode.progress"]
+    names = [*NOT_LOOKED_AT]
     if config.simulate.kind != "events":
         names += ["mode.kind", "mode.bound", "straggler", "run.share"]
     if config.simulate.kind == "delays":

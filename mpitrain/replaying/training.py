@@ -12,10 +12,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mpitrain.core.errors import MpitrainError
+from mpitrain.core.errors import CheckpointError, MpitrainError
 from mpitrain.modes.record import StepRecord
 from mpitrain.plan import Plan
 from mpitrain.replaying.life import AnySchedule, ReplayedLife, carry_over
+from mpitrain.replaying.place import Place
 from mpitrain.result import Result, parameters_sha256
 from mpitrain.running.best import Best, Seen
 from mpitrain.running.coherence import Coherence
@@ -24,6 +25,7 @@ from mpitrain.running.evaluation import Evaluator, Regularly
 from mpitrain.running.progress_line import Progress
 from mpitrain.running.totals import Totals, merged
 from mpitrain.running.wording import coherence_line
+from mpitrain.stop import Stop
 from mpitrain.storage.run_directory import RunDirectory, status_of
 
 Look = Callable[[int, StepRecord], None]
@@ -52,7 +54,14 @@ class ScheduledTraining:
 
     clock = 0
 
-    def __init__(self, plan: Plan, directory: RunDirectory, run_id: str, total_steps: int) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        directory: RunDirectory,
+        run_id: str,
+        total_steps: int,
+        stop: Stop | None = None,
+    ) -> None:
         """Show progress from now on.
 
         Args:
@@ -60,7 +69,9 @@ class ScheduledTraining:
             directory: of the run, its run file written.
             run_id: of the run.
             total_steps: of all lives.
+            stop: set by signals; it ends the training, and there is nothing to go on from.
         """
+        self._stop = stop
         self.life: ReplayedLife | None = None
         self.totals = Totals()
         self.directory = directory
@@ -132,8 +143,21 @@ class ScheduledTraining:
                 digest = parameters_sha256(life.engine.parameters)
                 life.log.event("digest", {"parameters_sha256": digest})
         self.totals = merged([self.totals, life.totals])
-        if is_whole:  # else no other ranks could go on from here
+        if life.can_go_on:
+            self._write_checkpoint(life, is_last=is_last)
+
+    def _write_checkpoint(self, life: ReplayedLife, *, is_last: bool) -> None:
+        """Write a checkpoint; the last one is not worth losing what all the steps have shown.
+
+        Raises:
+            MpitrainError: it cannot be written, and another life is to go on from it.
+        """
+        try:
             life.write_checkpoint(self.totals)
+        except CheckpointError as error:
+            if not is_last:
+                raise MpitrainError(str(error)) from error
+            Place(0, 1).speak(f"warning: {error}")
 
     def result(self, *, cut_off: str = "", **facts: Any) -> Result:
         """Write the result and the status, and return the result.
@@ -167,6 +191,9 @@ class ScheduledTraining:
         self._progress.close()
 
     def _after_step(self, row: int, record: StepRecord) -> None:
+        if self._stop is not None and self._stop.reason is not None:
+            message = f"{self._stop.reason} after step {self.steps_done}; start it again"
+            raise MpitrainError(message)
         if self._look is not None:
             self._look(row, record)
         shown = self._shown

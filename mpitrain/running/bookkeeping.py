@@ -106,8 +106,16 @@ def _make_log_root(folder: Path) -> None:
         raise UserError(message) from error
 
 
-def fill_directory(directory: RunDirectory, plan: Plan, world: Place) -> str:
+def fill_directory(
+    directory: RunDirectory, plan: Plan, world: Place, facts: Mapping[str, str] | None = None
+) -> str:
     """Write run.toml and status.json of a new run; return the run's id.
+
+    Args:
+        directory: of the run.
+        plan: of the run.
+        world: its ranks.
+        facts: more of its environment, for run.toml.
 
     Raises:
         UserError: the directory holds a run already, or cannot be written.
@@ -121,7 +129,8 @@ def fill_directory(directory: RunDirectory, plan: Plan, world: Place) -> str:
     _refuse_used(directory, name)
     try:
         directory.keep_reserve()
-        _write_run_file(directory, plan, changed(plan.config, places), world, run_id)
+        config = changed(plan.config, places)
+        _write_run_file(directory, plan, config, world, run_id, facts)
         directory.write_status(status_of("running"))
     except OSError as error:
         message = f"run directory {name} cannot be written: {reason(error)}; {ANOTHER_DIRECTORY}"
@@ -153,9 +162,19 @@ def reopen_directory(directory: RunDirectory, plan: Plan, world: Place, run_id: 
 
 
 def _write_run_file(
-    directory: RunDirectory, plan: Plan, config: Config, world: Place, run_id: str
+    directory: RunDirectory,
+    plan: Plan,
+    config: Config,
+    world: Place,
+    run_id: str,
+    more: Mapping[str, str] | None = None,
 ) -> None:
-    facts = {**environment.facts(), "hosts": world.hosts, "data_sha256": plan.source.digest}
+    facts = {
+        **(more or {}),
+        **environment.facts(),
+        "hosts": world.hosts,
+        "data_sha256": plan.source.digest,
+    }
     facts |= {"mpi_library": world.library, "run_id": run_id}
     text = to_toml(config, environment=facts)
     write_bytes(directory.run_toml, text.encode())

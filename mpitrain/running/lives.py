@@ -215,6 +215,11 @@ def _check_work(found: Resumption, plan: Plan) -> None:
 
 def _reopen(world: World, found: Resumption, plan: Plan) -> None:
     """Make the run directory ready for the new life; what says that it runs comes last."""
+    if "simulated" in found.facts:
+        world.speak(
+            f"the lives before this one were {found.facts['simulated']}: their times are not those "
+            "of these ranks, which go on from the checkpoint for real"
+        )
     changes = environment_changes(found.facts)
     if changes:
         world.speak(f"environment differs: {changes}; bit-identity is not promised")

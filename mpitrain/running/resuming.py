@@ -169,7 +169,7 @@ def check_data(facts: Mapping[str, Any], digest: str) -> None:
     if before != digest:
         message = (
             f"the data have SHA-256 {digest[:12]}..., those of the run {str(before)[:12]}...; "
-            "give the same data by data.path (a run that a script made: by mpitrain.resume)"
+            "give the same data by data.path, or those of a script to mpitrain.resume or .replay"
         )
         raise UserError(message)
 

@@ -46,6 +46,7 @@ from mpitrain.running.wording import (
     heading,
     ignored_here,
     log_size,
+    rounded,
 )
 from mpitrain.segments import unlink_segments
 from mpitrain.slurm import Slurm
@@ -397,7 +398,7 @@ class Session:
     def _announce(self) -> None:
         if not self.world.is_root:
             return
-        work, start = self.plan.work, self.plan.start
+        start = self.plan.start
         self.world.speak(heading(self.plan))
         in_job = Slurm.from_environ(os.environ) is not None
         here = ignored_here(self.plan.config, self.plan.source, in_job=in_job)
@@ -408,10 +409,7 @@ class Session:
             place = start.checkpoint
             place = "the beginning: there is no checkpoint" if place == "none" else place
             self.world.speak(f"life {start.life} goes on from {place}")
-        if work.total_steps > work.num_tickets:
-            self.world.speak(
-                f"{work.num_tickets} steps are rounded up to {work.total_steps}: "
-                f"a last round is completed by all {self.world.size} ranks"
-            )
+        if rounding := rounded(self.plan):
+            self.world.speak(rounding)
         if self._log.is_writing:
             self.world.speak(log_size(self.plan, self.world.size))

@@ -28,6 +28,17 @@ def heading(plan: Plan) -> str:
     )
 
 
+def rounded(plan: Plan) -> str:
+    """Return the line that says that a last round is completed; empty where it is not."""
+    work, size = plan.work, plan.start.position.size
+    if work.total_steps <= work.num_tickets:
+        return ""
+    return (
+        f"{work.num_tickets} steps are rounded up to {work.total_steps}: "
+        f"a last round is completed by all {size} ranks"
+    )
+
+
 def coherence_line(outcome: Mapping[str, Any]) -> str:
     """Return the line that says a gradient's coherence with those before; see coherence.py."""
     said = f"coherence at step {outcome['steps']}: mu={outcome['mu']:.4f}"

@@ -254,7 +254,69 @@ def test_log_that_is_missing_or_strange_is_refused(comm: MPI.Intracomm) -> None:
         path.unlink()
         with pytest.raises(UserError, match=r"rank-00001\.h5: there is no such file"):
             replayed(root)
+        with pytest.raises(UserError, match=r"unknown key 'run\.rate'"):
+            replayed(root, run__rate=3)
         shutil.rmtree(directory)
+    world.close()
+
+
+@pytest.mark.ranks(2)
+def test_run_file_that_was_edited_is_refused(comm: MPI.Intracomm) -> None:
+    """What the log knows of it: mode, bound, scale, share, seed, batch size."""
+    world = World(comm)
+    directory = shared_directory(world)
+    train_small(world, f"{directory}/run", mode=MODES["ssp3"])
+    if world.is_root:
+        root = Path(directory, "run")
+        run_file = root / "run.toml"
+        said = run_file.read_text()
+        for before, after, name in (
+            ('kind = "ssp"\nbound = 3', 'kind = "asp"', "mode.kind"),
+            ("bound = 3", "bound = 2", "mode.bound"),
+            ('scale = "mean"', 'scale = "sum"', "mode.scale"),
+            ("seed = 0", "seed = 1", "run.seed"),
+            ('share = "auto"', 'share = "equal"', "run.share"),
+            ("batch_size = 4", "batch_size = 5", "data.batch_size"),
+        ):
+            assert before in said
+            run_file.write_text(said.replace(before, after))
+            with pytest.raises(UserError, match=rf"{name} = .*rank-00000\.h5.*; put it back"):
+                replayed(root)
+        run_file.write_text(said)
+        assert replayed(root, mode__scale="sum").is_same is None
+        shutil.rmtree(directory)
+    world.close()
+
+
+@pytest.mark.ranks(2)
+def test_replay_starts_from_what_the_run_started_from(comm: MPI.Intracomm) -> None:
+    """Though the run that it was taken from has gone on, or is gone."""
+    world = World(comm)
+    directory = shared_directory(world)
+    train_small(world, f"{directory}/first", mode=MODES["asp"])
+    start = {"init_from": f"{directory}/first"}
+    keep = {"keep": 9}
+    train_small(world, f"{directory}/run", mode=MODES["asp"], run=start, checkpoint=keep)
+    if world.is_root:
+        shutil.rmtree(Path(directory, "first"))
+        assert replayed(Path(directory, "run")).is_same
+        shutil.rmtree(directory)
+    world.close()
+
+
+@pytest.mark.ranks(1)
+def test_replay_that_is_asked_to_stop_says_so(comm: MPI.Intracomm) -> None:
+    """There is nothing to go on from."""
+    world = World(comm)
+    directory = shared_directory(world)
+    train_small(world, f"{directory}/run", mode=MODES["asp"])
+    stop = Stop()
+    stop.reason = "signal TEST"
+    place = Path(directory, "again")
+    with pytest.raises(MpitrainError, match=r"signal TEST after step 0; start it again"):
+        replay_run(Path(directory, "run"), {"run.directory": str(place)}, stop=stop)
+    assert json.loads((place / "status.json").read_text())["status"] == "failed"
+    shutil.rmtree(directory)
     world.close()
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+import mpitrain
 from mpitrain.analysis.verify import verify
 from mpitrain.config import from_mapping
 from mpitrain.core.errors import UserError
@@ -66,6 +67,29 @@ def test_delays_are_measured_from_a_log(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"simulate\.measured_from: .*nothing is no run directory"):
         simulated(tmp_path / "b", simulate=where)
     assert not (tmp_path / "b").exists()
+
+
+def test_public_functions_stay_functions(tmp_path: Path) -> None:
+    """Also when they were used, and so everything behind them was imported."""
+    simulated(tmp_path / "a", simulate={"kind": "events"})
+    for number in range(2):
+        found = mpitrain.replay(tmp_path / "a", **{"run.directory": str(tmp_path / f"b{number}")})
+        assert found.is_same
+    assert callable(mpitrain.simulate)
+
+
+def test_simulation_starts_from_a_checkpoint_where_it_is_asked_to(tmp_path: Path) -> None:
+    """And says what it does not look at."""
+    first = simulated(tmp_path / "a")
+    again = simulated(tmp_path / "b", run={"init_from": str(tmp_path / "a")})
+    assert again.loss < first.loss
+    with pytest.raises(UserError, match=r"simulate\.ranks = 20000 and 1 steps of each make 4e\+08"):
+        simulated(
+            tmp_path / "c",
+            simulate={"ranks": 20000},
+            run={"steps": 20000},
+            data={"num_samples": 20000},
+        )
 
 
 def test_what_makes_no_sense_is_refused(tmp_path: Path) -> None:
