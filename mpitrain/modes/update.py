@@ -128,7 +128,9 @@ class Update:
         read = self.parameters if parameters is None else parameters
         if self._compensation is not None:
             scratch = self.change, self._scratch
-            self._compensation.correct(self.gradient, read, None, self.state, self._clock, scratch)
+            self._compensation.correct(
+                self.gradient, read, None, 0, self.state, self._clock, scratch
+            )
         self._run(self.state, self.gradient, read, self.change)
 
     def finish_shard(self, shard: int, tau: int, present: Vector | None) -> float:
@@ -145,7 +147,9 @@ class Update:
         state, scratch = self._state_of[shard], self._scratch_of[shard]
         if self.needs_present and compensation is not None:
             gradient, read = self.gradient_of[shard], self.parameters_of[shard]
-            compensation.correct(gradient, read, present, state, self._clock, (change, scratch))
+            compensation.correct(
+                gradient, read, present, tau, state, self._clock, (change, scratch)
+            )
             self._run(state, gradient, read, change)
         factor = self._factor(tau)
         if factor != 1.0:

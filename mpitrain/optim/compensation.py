@@ -46,6 +46,7 @@ class Compensation:
         gradient: Array,
         read: Array,
         present: Array | None,
+        tau: int,
         state: Mapping[str, Array],
         clock: int,
         scratch: tuple[Array, Array],
@@ -57,6 +58,7 @@ class Compensation:
             read: (m,), parameters that it was computed from, unchanged.
             present: (m,), those that it will be applied to, unchanged; None without
                 ``needs_present``.
+            tau: staleness of the shard's update; 0 without ``needs_present``.
             state: (m,) each.
             clock: updates made before with this state.
             scratch: two of (m,), overwritten.

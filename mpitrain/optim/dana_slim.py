@@ -36,6 +36,7 @@ class DanaSlim(Compensation):
         gradient: Array,
         read: Array,
         present: Array | None,
+        tau: int,
         state: Mapping[str, Array],
         clock: int,
         scratch: tuple[Array, Array],

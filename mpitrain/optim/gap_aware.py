@@ -18,15 +18,18 @@ class GapAware(Compensation):
     """g <- g / (1 + G) per element, with the gap G = |present - read| / C.
 
     C is the root of a running mean of the squares of this rank's own changes, so that the gap is
-    the number of average updates by which a parameter has moved. Before the first of them nothing
-    is corrected. Weight decay that the optimiser adds to the gradient is divided too.
+    the number of average updates by which a parameter has moved. It is at most the staleness: a
+    parameter that this rank seldom changes, and others do, would otherwise never change again.
+    Before the first update nothing is corrected. Weight decay that the optimiser adds to the
+    gradient is divided too.
 
     Attributes:
         decay: of the running mean, 0 <= decay < 1.
         weight_decay: that the optimiser will add to the gradient.
 
     Source: Barkai, Hakimi, Schuster, "Gap-aware mitigation of gradient staleness", ICLR 2020. They
-    take C from the momentum buffer times the largest learning rate; here it is the change itself.
+    take C from the momentum buffer times the largest learning rate; here it is the change itself,
+    and the limit is ours.
     A decay of 0.999 is that of published code (FTPipe).
     """
 
@@ -42,6 +45,7 @@ class GapAware(Compensation):
         gradient: Array,
         read: Array,
         present: Array | None,
+        tau: int,
         state: Mapping[str, Array],
         clock: int,
         scratch: tuple[Array, Array],
@@ -56,6 +60,7 @@ class GapAware(Compensation):
         xp.subtract(present, read, out=penalty)
         xp.absolute(penalty, out=penalty)
         xp.divide(penalty, other, out=penalty)
+        xp.minimum(penalty, float(tau), out=penalty)
         xp.add(penalty, 1.0, out=penalty)
         if not self.weight_decay:
             xp.divide(gradient, penalty, out=gradient)

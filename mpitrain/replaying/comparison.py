@@ -27,8 +27,8 @@ class Comparison:
     """What was found equal and what not.
 
     Attributes:
-        first_loss: where the first loss differs, for people; None where none does.
-        num_losses: losses that were compared.
+        first_loss: where a loss or norm differs first, for people; None where none does.
+        num_losses: steps whose loss and norms were compared.
         same: names of the recorded checkpoints with the same parameters.
         other: names of those with other ones.
         largest: largest absolute difference of a parameter from the newest recorded checkpoint.
@@ -46,13 +46,15 @@ class Comparison:
         return self.first_loss is None and not self.other
 
     def look(self, life: RecordedLife, row: int, record: StepRecord) -> None:
-        """Compare the loss of a step with the logged one."""
-        logged, found = float(life.loss[row]), float(np.float32(record.loss))
+        """Compare loss and norms of a step with the logged ones."""
         self.num_losses += 1
-        is_equal = logged == found or (math.isnan(logged) and math.isnan(found))
-        if not is_equal and self.first_loss is None:
-            log, at = life.place_of(row)
-            self.first_loss = f"{log.path} row {at}: logged {logged:.9g}, replayed {found:.9g}"
+        for name, column in life.figures.items():
+            logged, found = float(column[row]), float(np.float32(getattr(record, name)))
+            is_equal = logged == found or (math.isnan(logged) and math.isnan(found))
+            if not is_equal and self.first_loss is None:
+                log, at = life.place_of(row)
+                said = f"logged {name} {logged:.9g}, replayed {found:.9g}"
+                self.first_loss = f"{log.path} row {at}: {said}"
 
     def look_at(self, checkpoint: Checkpoint, layout: Layout, found: npt.NDArray[Any]) -> None:
         """Compare parameters with those of a recorded checkpoint."""
@@ -108,9 +110,11 @@ def judged(recording: Recording, found: Comparison, digest: str) -> Verdict:
     else:
         lines.append(f"parameters SHA-256 {digest}, the run's are {wanted}: they DIFFER")
     if found.first_loss is None:
-        lines.append(f"{found.num_losses} losses and {_checkpoints(found)}")
+        lines.append(
+            f"losses and norms of {counted(found.num_losses, 'step')} and {_checkpoints(found)}"
+        )
     else:
-        lines.append(f"the first loss that differs: {found.first_loss}")
+        lines.append(f"the first step whose loss or norm differs: {found.first_loss}")
     if found.other:
         lines.append(
             f"parameters differ from checkpoint {found.other[0]} on; largest difference "

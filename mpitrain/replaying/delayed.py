@@ -92,8 +92,15 @@ class DelayedReplay:
     def settle(self) -> None:
         """Let all updates arrive, after the last tick."""
         while self._under_way:
+            self._tick = self._next_arrival()
             self._arrive()
             self._tick += 1
+
+    def _next_arrival(self) -> int:
+        """Return the next tick at which something arrives, after the last tick with a step."""
+        ticks = self._delays.ticks[self._since :]
+        due = ticks + np.arange(self._since, len(self._delays.ticks))[:, np.newaxis, np.newaxis] + 1
+        return int(due[due >= self._tick].min())
 
     def _arrive(self) -> None:
         """Add to each copy what arrives at the beginning of this tick."""

@@ -9,8 +9,17 @@ from pathlib import Path
 from typing import Any
 
 from mpitrain.analysis.verify import verify
-from mpitrain.config import ENVIRONMENT, Config, changed, from_mapping, parsed, to_mapping
+from mpitrain.config import (
+    ENVIRONMENT,
+    Config,
+    changed,
+    from_mapping,
+    parsed,
+    settings,
+    to_mapping,
+)
 from mpitrain.config.text import read_toml
+from mpitrain.config.usage import unused
 from mpitrain.core.errors import LogError, UserError
 from mpitrain.schedules.recorded import RecordedLife, recorded_lives
 from mpitrain.storage.reading import open_log
@@ -154,11 +163,15 @@ def _changed(old: Config, values: Mapping[str, Any]) -> Config:
 
 
 def _changes(old: Config, new: Config) -> list[str]:
+    """Return the settings that are other ones, and that training uses."""
     before, after = to_mapping(old), to_mapping(new)
+    facts = list(settings())
+    in_vain = unused(facts, before).keys() & unused(facts, after).keys()
     return [
         full
         for table, keys in after.items()
         for key, value in keys.items()
         if value != before[table][key]
         and ((full := f"{table}.{key}") in CHANGING or table in CHANGING)
+        and full not in in_vain
     ]

@@ -153,6 +153,7 @@ class _Session:
         reason = f"as the replayed run: cut off, here after step {training.steps_done}"
         result = training.result(
             cut_off="" if recording.lives[-1].is_whole else reason,
+            ended_early=bool((recording.result or {}).get("ended_early")),
             replay_of=str(recording.directory.root),
             changes=list(recording.changes),
             is_same=verdict.is_same,

@@ -159,10 +159,11 @@ class ScheduledTraining:
                 raise MpitrainError(str(error)) from error
             Place(0, 1).speak(f"warning: {error}")
 
-    def result(self, *, cut_off: str = "", **facts: Any) -> Result:
+    def result(self, *, cut_off: str = "", ended_early: bool = False, **facts: Any) -> Result:
         """Write the result and the status, and return the result.
 
         Args:
+            ended_early: evaluations ended the run, so that tickets are left.
             cut_off: why the run is not done; empty where it is.
             **facts: what it says beside what every run's does.
         """
@@ -174,7 +175,7 @@ class ScheduledTraining:
             self._best.seen,
             ranks=life.plan.start.position.size,
             digest=parameters_sha256(life.engine.parameters),
-            ended_early=False,
+            ended_early=ended_early,
             directory=str(directory.root),
         )
         all_facts |= facts

@@ -128,4 +128,4 @@ def mu_of(dots: Iterable[float], squared: float) -> float:
 
     It is 1 of a gradient that is zero.
     """
-    return min([1.0, *(dot / squared for dot in dots)]) if squared else 1.0
+    return float(np.min([1.0, *(dot / squared for dot in dots)])) if squared else 1.0

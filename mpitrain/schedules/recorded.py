@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +14,8 @@ from mpitrain.schedules.schedule import TIMES, Counts, Schedule
 from mpitrain.storage.rank_log import RankLog
 from mpitrain.storage.reading import RunLog, Stretch
 
+FIGURES = ("loss", "gradient_norm", "update_norm")
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class RecordedLife:
@@ -24,7 +26,8 @@ class RecordedLife:
         position: where its ranks started.
         schedule: its updates up to the cut.
         cut: (P,), clocks at the checkpoint that its successor started from; None in the last life.
-        loss: (U,), float32, as logged, by the rows of the schedule.
+        figures: loss, gradient_norm and update_norm, (U,) each, float32, as logged, by the rows of
+            the schedule.
         logs: of each rank.
         num_left: rows of the logs that the schedule lacks: they come after a version that no log
             has, as the last ones of a killed run do.
@@ -34,7 +37,7 @@ class RecordedLife:
     position: Position
     schedule: Schedule
     cut: Counts | None
-    loss: npt.NDArray[np.float32]
+    figures: Mapping[str, npt.NDArray[np.float32]]
     logs: Sequence[RankLog]
     num_left: int = 0
 
@@ -77,7 +80,7 @@ def _recorded(stretch: Stretch, before: RecordedLife | None, cut: Counts | None)
         position=_position(logs[0], before),
         schedule=schedule.where(is_kept),
         cut=cut,
-        loss=_column(logs, counts, "loss").astype(np.float32)[is_kept],
+        figures={name: _column(logs, counts, name).astype(np.float32)[is_kept] for name in FIGURES},
         logs=logs,
         num_left=int((~is_kept).sum()),
     )

@@ -42,6 +42,7 @@ class Watching(Compensation):
         gradient: Vector,
         read: Vector,
         present: Vector | None,
+        tau: int,
         state: Mapping[str, Vector],
         clock: int,
         scratch: tuple[Vector, Vector],

@@ -80,4 +80,5 @@ def test_mu_of_no_gradient_is_one() -> None:
     """At a minimum there is nothing to disagree with."""
     assert mu_of([0.0, 0.0], 0.0) == 1.0
     assert mu_of([], 3.0) == 1.0
+    assert np.isnan(mu_of([float("nan")], 2.0))  # of a run that diverges
     assert mu_of([100.0], 4.0) == 1.0  # a longer one in the same direction does not count for more
