@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
+from mpitrain.consistency.staleness import Staleness
+
 
 @dataclass(slots=True)
 class StepRecord:
@@ -39,3 +41,15 @@ class StepRecord:
     def __post_init__(self) -> None:
         self.version_read = np.zeros(self.num_shards, np.int64)
         self.version_written = np.zeros(self.num_shards, np.int64)
+
+    def note_staleness(self, staleness: Staleness, factors: npt.NDArray[np.float64]) -> None:
+        """Fill in what a step over a window shows when its last shard is written.
+
+        Args:
+            staleness: of this rank's update.
+            factors: (S,), staleness factors that were applied.
+        """
+        self.staleness_mean = staleness.mean
+        self.staleness_max = staleness.largest
+        self.own_missing = int(staleness.own_missing.max())
+        self.factor = float(staleness.weights @ factors)

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from mpitrain.core.errors import MpitrainError
 from mpitrain.core.measures import clip_factor, is_finite, sum_of_squares
 from mpitrain.core.shards import Shards
 from mpitrain.modes.record import StepRecord
@@ -142,6 +143,9 @@ class Update:
             shard: number of the shard.
             tau: staleness of its update.
             present: (m,), what it will be added to, unchanged; None without ``needs_present``.
+
+        Raises:
+            MpitrainError: the corrected gradient is not finite; the shard is unchanged.
         """
         compensation, change = self._compensation, self.change_of[shard]
         state, scratch = self._state_of[shard], self._scratch_of[shard]
@@ -150,6 +154,7 @@ class Update:
             compensation.correct(
                 gradient, read, present, tau, state, self._clock, (change, scratch)
             )
+            _check_finite(gradient, shard)
             self._run(state, gradient, read, change)
         factor = self._factor(tau)
         if factor != 1.0:
@@ -168,3 +173,12 @@ class Update:
         self._optimizer.update_into(
             state, gradient, parameters, self._step_size, self._clock, change
         )
+
+
+def _check_finite(gradient: Vector, shard: int) -> None:
+    if not is_finite(sum_of_squares(gradient), gradient):
+        message = (
+            f"the gradient of shard {shard}, corrected for its staleness, is not finite and was "
+            "not applied; take a smaller optimizer.rate or a weaker staleness.compensation"
+        )
+        raise MpitrainError(message)

@@ -185,11 +185,7 @@ class Windowed:
         self._board.advance()
         self.clock += 1
         self.steps_done += 1  # more may have been done by others meanwhile
-        staleness = self._staleness
-        record.staleness_mean = staleness.mean
-        record.staleness_max = staleness.largest
-        record.own_missing = int(staleness.own_missing.max())
-        record.factor = float(staleness.weights @ self._factors)
+        record.note_staleness(self._staleness, self._factors)
         record.update_norm = self._update.norm()
         record.write_s = time.perf_counter() - began_s
         return True

@@ -151,12 +151,8 @@ class WindowedReplay:
         self._is_computed[row], self._left[rank] = True, len(self._present)
 
     def _finish(self, rank: int, row: int) -> None:
-        worker, staleness = self.workers[rank], self._staleness[rank]
-        record = worker.record
-        record.staleness_mean = staleness.mean
-        record.staleness_max = staleness.largest
-        record.own_missing = int(staleness.own_missing.max())
-        record.factor = float(staleness.weights @ self._factors[rank])
+        worker, record = self.workers[rank], self.workers[rank].record
+        record.note_staleness(self._staleness[rank], self._factors[rank])
         record.update_norm = worker.update.norm()
         self.num_done += 1
         self._tell(row, record)

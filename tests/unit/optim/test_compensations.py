@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from mpitrain.config import from_mapping
-from mpitrain.core.errors import UserError
+from mpitrain.core.errors import MpitrainError, UserError
 from mpitrain.core.shards import Shards
 from mpitrain.modes.record import StepRecord
 from mpitrain.modes.update import Update
@@ -150,6 +150,19 @@ def test_mean_change_is_one_of_all_changes_so_far() -> None:
             penalty = 1 + np.minimum(np.abs(present - read) / (np.sqrt(mean) + 1e-12), 5)
         changes.append(update.change.copy())
         assert changes[-1] == pytest.approx(-RATE * gradient / penalty, rel=1e-12)
+
+
+def test_corrected_gradient_that_is_not_finite_is_not_applied() -> None:
+    """The product of three finite numbers may be infinite; a large norm alone is none."""
+    update = Update(
+        Sgd(), Schedule("constant", RATE), Shards(2, 2, 1), "float32", compensation=DcAsgdC(1.0)
+    )
+    update.gradient[:] = [1e19, 1e18]
+    assert update.begin(StepRecord(2), 1, 0)
+    with np.errstate(over="ignore"):
+        update.finish_shard(1, 1, np.array([1e1], "float32"))
+        with pytest.raises(MpitrainError, match=r"gradient of shard 0, corrected .* not finite"):
+            update.finish_shard(0, 1, np.array([1e10], "float32"))
 
 
 def test_prediction_goes_ahead_by_the_last_change_times_the_last_staleness() -> None:
