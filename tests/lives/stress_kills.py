@@ -20,6 +20,7 @@ from pathlib import Path
 
 from mpitrain.analysis.verify import verify
 from mpitrain.core.errors import UserError
+from mpitrain.environment import limit_blas_threads
 from mpitrain.replaying.session import replay_run
 from mpitrain.storage.checkpoints import Checkpoints
 from mpitrain.storage.reading import open_log
@@ -76,6 +77,7 @@ def judge(folder: Path, expected: str | None) -> str:
 
 def replayed(run: Path, place: Path) -> str:
     """Replay what the logs hold; return what is wrong, or nothing."""
+    limit_blas_threads(1)  # as the ranks did
     try:
         found = replay_run(run, {"run.directory": str(place)})
     except UserError as error:
