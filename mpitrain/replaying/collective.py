@@ -27,10 +27,7 @@ class CollectiveReplay:
         parameters: (n,), the present ones.
         workers: one per rank; only the first computes.
         num_done: steps of all ranks that are done.
-        most_kept: old versions in memory: none.
     """
-
-    most_kept = 0
 
     def __init__(
         self, plan: Plan, schedule: Schedule, workers: Sequence[Worker], load: Load, tell: Tell

@@ -39,7 +39,6 @@ class WindowedReplay:
         parameters: (n,), the present ones.
         workers: one per rank.
         num_done: updates applied to every shard.
-        num_copies: copies of a shard's values that were taken for later.
     """
 
     def __init__(
@@ -57,7 +56,7 @@ class WindowedReplay:
         shards = plan.shards
         self.parameters = plan.initial.copy()
         self.workers = workers
-        self.num_done = self.num_copies = 0
+        self.num_done = 0
         self._schedule, self._load, self._tell = schedule, load, tell
         self._first = schedule.first_version
         count = shards.count
@@ -130,7 +129,6 @@ class WindowedReplay:
     def _copy(self, shard: int, rank: int) -> None:
         np.copyto(self.workers[rank].update.parameters_of[shard], self._present[shard])
         self._copied[rank].add(shard)
-        self.num_copies += 1
 
     def _compute(self, row: int) -> None:
         """Compute a row's gradient, and its change as far as nothing depends on what comes later.
