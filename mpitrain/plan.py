@@ -24,6 +24,7 @@ from mpitrain.data.idx import IdxSource
 from mpitrain.data.source import Source
 from mpitrain.data.synthetic import SyntheticSource
 from mpitrain.factories import Data, checked_model, checked_source, made
+from mpitrain.kernels.twins import host_twin
 from mpitrain.models.mlp import Mlp
 from mpitrain.models.model import Model
 from mpitrain.models.softmax import Softmax
@@ -103,7 +104,7 @@ FACTORS: dict[str, Callable[[Staleness], Factor]] = {
     "polynomial": lambda s: factors.polynomial(s.power),
 }
 
-COMPENSATIONS: dict[str, Callable[[Config], Compensation] | None] = {
+COMPENSATIONS: dict[str, Callable[[Config], Compensation]] = {
     "dana_slim": lambda c: DanaSlim(c.staleness.momentum),
     "dc_asgd_a": lambda c: DcAsgdA(c.staleness.adaptive_control, c.staleness.adaptive_decay),
     "dc_asgd_c": lambda c: DcAsgdC(c.staleness.constant_control),
@@ -112,7 +113,7 @@ COMPENSATIONS: dict[str, Callable[[Config], Compensation] | None] = {
         # decoupled weight decay is no part of the gradient
         0.0 if c.optimizer.kind == "adamw" else c.optimizer.weight_decay,
     ),
-    "none": None,
+    "none": lambda _: Compensation(),
     "prediction": lambda _: WeightPrediction(),
 }
 
@@ -293,8 +294,12 @@ def make_update(plan: Plan, message: npt.NDArray[Any] | None = None) -> Update:
         clip=settings.clip,
         scale=1 / size if is_mean_of_ranks else 1.0,
         factor=make_factor(plan.config.staleness, size) if is_windowed else factors.none,
-        compensation=_make_compensation(plan.config) if is_windowed else None,
+        compensation=COMPENSATIONS[plan.config.staleness.compensation if is_windowed else "none"](
+            plan.config
+        ),
         message=message,
+        applies=not is_windowed,
+        twin=host_twin(plan.config.device.kernels),
     )
 
 
@@ -308,11 +313,6 @@ def make_factor(settings: Staleness, size: int) -> Factor:
     if not settings.normalize:
         return factor
     return factors.normalized(factor, size - 1 if settings.mean is None else settings.mean)
-
-
-def _make_compensation(config: Config) -> Compensation | None:
-    make = COMPENSATIONS[config.staleness.compensation]
-    return None if make is None else make(config)
 
 
 def _num_features(source: Source) -> int:

@@ -1,7 +1,8 @@
 """What fused updates cost, beside a copy of as many bytes as they must move.
 
-On CUDA where CuPy finds a device, else on the CPU. Beside every update stand the optimiser's own
-passes and, where PyTorch has it on a device, PyTorch's fused step on the same vectors; all in turn.
+On CUDA where CuPy finds a device, else on the CPU by each twin there is. Beside every update stand
+the same operations one by one and, where PyTorch is installed, PyTorch's fused step on the same
+vectors; all in turn.
 """
 
 from __future__ import annotations
@@ -16,20 +17,25 @@ import numpy as np
 
 from mpitrain.core.arrays import Array, array_module
 from mpitrain.core.errors import UserError
-from mpitrain.kernels.formulas import update_program
-from mpitrain.kernels.fused import FusedUpdate, SquaredNorm
+from mpitrain.kernels.program import Program
+from mpitrain.kernels.twins import SquaredNorm, Twin, device_twin, host_twin
 from mpitrain.optim.adagrad import Adagrad
 from mpitrain.optim.adam import Adam
 from mpitrain.optim.adamw import AdamW
 from mpitrain.optim.base import Optimizer
+from mpitrain.optim.compensation import Compensation
+from mpitrain.optim.dana_slim import DanaSlim
+from mpitrain.optim.dc_asgd import DcAsgdA, DcAsgdC
+from mpitrain.optim.fused import NOTHING, FusedUpdate, update_program, update_scalars
+from mpitrain.optim.gap_aware import GapAware
 from mpitrain.optim.momentum import Momentum
 from mpitrain.optim.nesterov import Nesterov
 from mpitrain.optim.rmsprop import RmsProp
 from mpitrain.optim.sgd import Sgd
 
 CPU_MIB, CUDA_MIB = 64, 256  # of each vector, float32
-STEP = 1e-5
-MOST_VECTORS = 7  # that an update moves: adam reads four and writes three
+STEP, CLOCK, TAU = 1e-5, 9, 3
+MOST_VECTORS = 10  # that an update moves: momentum with gap-aware or dc_asgd_a, nine
 CPU_ROUNDS, CUDA_ROUNDS = 5, 15
 CUDA_REPEATS = 6  # calls per timing: the device works on one while the next is prepared
 
@@ -42,15 +48,30 @@ OPTIMIZERS: tuple[Optimizer, ...] = (
     Adagrad(),
     RmsProp(),
 )
+COMPENSATIONS: tuple[Compensation, ...] = (GapAware(), DcAsgdC(), DcAsgdA(), DanaSlim())
 
-# write the change, add it to the parameters, add it and sum its squares
-FORMS = ("change", "apply", "apply_norm")
+# what is done in one pass, as ``optim.fused`` calls it, and whether squares are summed
+FORMS: dict[str, tuple[dict[str, bool], bool]] = {
+    "change": ({"finishes": False}, False),
+    "apply": ({"finishes": False, "applies": True}, False),
+    "apply_norm": ({"finishes": False, "applies": True}, True),
+    "shard": ({}, True),  # in a write section, compensation and all
+}
+FUNCTIONS = {
+    "*": "multiply",
+    "+": "add",
+    "-": "subtract",
+    "/": "divide",
+    "sqrt": "sqrt",
+    "abs": "absolute",
+    "min": "minimum",
+}
 
 Action = Callable[[], object]
 
 
 def measure(mib: int | None = None) -> Iterator[dict[str, Any]]:
-    """Yield one row per kernel: median microseconds of all that is compared, and two ratios.
+    """Yield one row per kernel and twin: median microseconds of all that is compared, and ratios.
 
     ``of_copy`` is copy / fused: 1 means that the kernel moves its bytes as fast as a copy moves
     them. ``faster`` is unfused / fused.
@@ -58,16 +79,23 @@ def measure(mib: int | None = None) -> Iterator[dict[str, Any]]:
     Args:
         mib: size of each vector; default 64 on the CPU and 256 on a device.
     """
-    xp = _module()
+    twins = _twins()
+    xp = twins[0].xp
     mib = mib or (CPU_MIB if xp is np else CUDA_MIB)
     vectors = _Vectors(xp, (mib << 20) // 4)
     common = {"device": _name(xp), "mib": mib}
-    yield {**common, "kernel": "squared_norm", **_squared_norm(vectors)}
-    for optimizer in OPTIMIZERS:
-        for form in FORMS:
-            name = type(optimizer).__name__.lower()
-            figures = _update(vectors, optimizer, form)
-            yield {**common, "kernel": name, "form": form, **figures}
+    for twin in twins:
+        about = {**common, "twin": twin.label}
+        yield {**about, "kernel": "squared_norm", **_squared_norm(vectors, twin)}
+        for optimizer in OPTIMIZERS:
+            for form in ("change", "apply", "apply_norm"):
+                figures = _update(vectors, twin, optimizer, NOTHING, form)
+                yield {**about, "kernel": _word(optimizer), "form": form, **figures}
+        for compensation in COMPENSATIONS:
+            optimizer = Sgd() if isinstance(compensation, DanaSlim) else Momentum()
+            figures = _update(vectors, twin, optimizer, compensation, "shard")
+            name = f"{_word(optimizer)} {_word(compensation)}"
+            yield {**about, "kernel": name, "form": "shard", **figures}
 
 
 class _Vectors:
@@ -85,8 +113,18 @@ class _Vectors:
         self.size_bytes = 4 * num
         self.gradient = xp.asarray(np.random.default_rng(0).standard_normal(num, np.float32))
         self.parameters = self.gradient[::-1].copy()
-        self.out = xp.empty(num, np.float32)
+        self.present = self.parameters + np.float32(1e-3)
+        self.change = xp.empty(num, np.float32)
         self._copies = [xp.ones(MOST_VECTORS * num // 2, np.float32) for _ in range(2)]
+
+    def named(self, *subjects: Optimizer | Compensation) -> dict[str, Array]:
+        """Return the vectors of an update by name, with a fresh state."""
+        names = ("gradient", "parameters", "present", "change")
+        state = [name for subject in subjects for name in subject.state_names]
+        return {
+            **{name: getattr(self, name) for name in names},
+            **{name: self.xp.zeros(self.num, np.float32) for name in state},
+        }
 
     def copy(self, num_moved: int) -> Action:
         """Return a copy that reads and writes as many bytes as so many vectors have."""
@@ -94,13 +132,12 @@ class _Vectors:
         return lambda: self.xp.copyto(target, source)
 
 
-def _squared_norm(vectors: _Vectors) -> dict[str, Any]:
-    xp = vectors.xp
-    norm, out = SquaredNorm(np.float32, xp), xp.empty(1)
+def _squared_norm(vectors: _Vectors, twin: Twin) -> dict[str, Any]:
+    xp, norm = vectors.xp, SquaredNorm(vectors.gradient, twin)
     times = _times(
         xp,
         {
-            "fused": lambda: norm.measure_into(vectors.gradient, out),
+            "fused": norm.measure,
             "copy": vectors.copy(1),
             "unfused": lambda: xp.dot(vectors.gradient, vectors.gradient),
         },
@@ -108,35 +145,52 @@ def _squared_norm(vectors: _Vectors) -> dict[str, Any]:
     return _row(times, 1, vectors.size_bytes)
 
 
-def _update(vectors: _Vectors, optimizer: Optimizer, form: str) -> dict[str, Any]:
-    xp, gradient, parameters, out = vectors.xp, vectors.gradient, vectors.parameters, vectors.out
-    applies = form != "change"
-    squared = xp.empty(1) if form == "apply_norm" else None
-    fused = FusedUpdate(optimizer, np.float32, xp)
-    state = optimizer.init(vectors.num, np.float32, xp)
-    program = update_program(optimizer, applies=applies, measures=squared is not None)
-    num_moved = len(program.loads) + len(program.stores)
+def _update(
+    vectors: _Vectors, twin: Twin, optimizer: Optimizer, compensation: Compensation, form: str
+) -> dict[str, Any]:
+    xp, (parts, measures) = vectors.xp, FORMS[form]
+    named = vectors.named(optimizer, compensation)
+    program = update_program(optimizer, compensation, **parts, measures=measures)
+    scalars = {
+        **update_scalars(optimizer, STEP, CLOCK, 1 / 32),
+        **compensation.scalars(TAU, CLOCK),
+        "factor": 0.5,
+    }
+    fused = FusedUpdate(optimizer, compensation, np.float32, twin)
+    run = fused.bind(named, xp.empty(1) if measures else None, **parts)
+    actions = {
+        "fused": lambda: run(scalars),
+        "copy": vectors.copy(program.num_moved),
+        "unfused": _one_by_one(program, xp, named, scalars),
+    }
+    if form == "apply":
+        actions |= _torch_step(optimizer, vectors)
+    return _row(_times(xp, actions), program.num_moved, vectors.size_bytes)
+
+
+def _one_by_one(
+    program: Program, xp: Any, named: dict[str, Array], scalars: dict[str, float]
+) -> Action:
+    """Return the same operations, each a pass over memory."""
+    scratch = {name: xp.empty_like(named["gradient"]) for name in program.locals}
+    homes = {**{name: np.float32(scalars[name]) for name in program.scalars}, **scratch, **named}
+    calls = []
+    for op in program.operations:
+        operands = [homes[name] for name in op.operands]
+        homes[op.target] = scratch.get(op.target, homes[op.target])
+        calls.append((getattr(xp, FUNCTIONS[op.symbol]), operands, homes[op.target]))
+    measured = homes.get(program.measured or "")
 
     def run() -> None:
-        if applies:
-            fused.apply(state, gradient, parameters, STEP, 9, squared=squared)
-        else:
-            fused.update_into(state, gradient, parameters, STEP, 9, out)
+        for function, operands, out in calls:
+            function(*operands, out=out)
+        if measured is not None:
+            xp.dot(measured, measured)
 
-    def run_unfused() -> None:
-        optimizer.update_into(state, gradient, parameters, STEP, 9, out)
-        if applies:
-            xp.add(parameters, out, out=parameters)
-        if squared is not None:
-            xp.dot(out, out)
-
-    actions = {"fused": run, "copy": vectors.copy(num_moved), "unfused": run_unfused}
-    if form == "apply" and xp is not np:
-        actions |= _torch_step(optimizer, gradient, parameters)
-    return _row(_times(xp, actions), num_moved, vectors.size_bytes)
+    return run
 
 
-def _torch_step(optimizer: Optimizer, gradient: Array, parameters: Array) -> dict[str, Action]:
+def _torch_step(optimizer: Optimizer, vectors: _Vectors) -> dict[str, Action]:
     """Return PyTorch's fused step on the same memory, if it has one."""
     try:
         torch = importlib.import_module("torch")
@@ -148,12 +202,18 @@ def _torch_step(optimizer: Optimizer, gradient: Array, parameters: Array) -> dic
         Nesterov: lambda p: torch.optim.SGD(p, lr=STEP, momentum=0.9, nesterov=True, fused=True),
         Adam: lambda p: torch.optim.Adam(p, lr=STEP, fused=True),
         AdamW: lambda p: torch.optim.AdamW(p, lr=STEP, weight_decay=0.01, fused=True),
+        Adagrad: lambda p: torch.optim.Adagrad(p, lr=STEP, fused=True),
     }
-    if type(optimizer) not in makers or not torch.cuda.is_available():
+    is_on_device = vectors.xp is not np
+    if type(optimizer) not in makers or (is_on_device and not torch.cuda.is_available()):
         return {}
-    tensor = torch.nn.Parameter(torch.from_dlpack(parameters))
-    tensor.grad = torch.from_dlpack(gradient)
-    return {"torch": makers[type(optimizer)]([tensor]).step}
+    torch.set_num_threads(1)
+    tensor = torch.nn.Parameter(torch.from_dlpack(vectors.parameters))
+    tensor.grad = torch.from_dlpack(vectors.gradient)
+    try:
+        return {"torch": makers[type(optimizer)]([tensor]).step}
+    except (RuntimeError, NotImplementedError):  # of this kind of device there is none
+        return {}
 
 
 def _row(times: dict[str, float], num_moved: int, size_bytes: int) -> dict[str, Any]:
@@ -162,6 +222,7 @@ def _row(times: dict[str, float], num_moved: int, size_bytes: int) -> dict[str, 
         **{f"{name}_us": seconds * 1e6 for name, seconds in times.items()},
         "fused_gb_s": num_moved * size_bytes / times["fused"] / 1e9,
         "of_copy": times["copy"] / times["fused"],
+        "unfused_of_copy": times["copy"] / times["unfused"],
         "faster": times["unfused"] / times["fused"],
     }
 
@@ -195,16 +256,23 @@ def _cuda_seconds(action: Action) -> float:
     return float(cuda.get_elapsed_time(began, ended)) * 1e-3 / CUDA_REPEATS
 
 
-def _module() -> Any:
-    """Return CuPy where it finds a device, else NumPy."""
+def _twins() -> list[Twin]:
+    """Return CUDA where CuPy finds a device, else all on the host."""
     try:
-        xp = array_module("cuda")
+        twin = device_twin()
     except UserError:
-        return np
-    return xp if xp.cuda.is_available() else np
+        twin = None
+    if twin is not None and twin.xp.cuda.is_available():
+        return [twin]
+    numpy, best = host_twin("numpy"), host_twin()
+    return [numpy] if best.name == numpy.name else [numpy, best]
 
 
 def _name(xp: Any) -> str:
     if xp is np:
         return "cpu"
     return str(xp.cuda.runtime.getDeviceProperties(0)["name"].decode())
+
+
+def _word(subject: Optimizer | Compensation) -> str:
+    return type(subject).__name__.lower()

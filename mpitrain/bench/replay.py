@@ -102,9 +102,8 @@ def _loop(plan: Plan, num_steps: int) -> float:
         record.clock = step
         worker.compute(load(step))
         update.begin(record, record.num_samples, step)
-        update.compute()
+        update.apply()
         record.update_norm = update.norm()
-        np.add(update.parameters, update.change, out=update.parameters)
     return time.perf_counter() - began_s
 
 

@@ -354,6 +354,12 @@ class Device(Table):
 
     table: ClassVar[str] = "device"
 
+    kernels: str = setting(
+        "auto",
+        "what runs updates on the CPU, with the same bits: auto is numba where it is installed",
+        choices=("auto", "numpy", "numba"),
+    )
+
     kind: str = setting(
         "auto", "the device; auto is the CPU in this version", choices=("auto", "cpu", "cuda")
     )

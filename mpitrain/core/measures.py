@@ -11,6 +11,7 @@ from mpitrain.core.arrays import Array, module_of
 # A dot product of this many elements runs on one BLAS thread whatever the library is told, so the
 # sum does not depend on the number of threads; and float32 rounding does not grow with the vector.
 _BLOCK = 4096
+_GROUP = 64  # blocks in one call
 
 
 def sum_of_squares(x: Array, start: float = 0.0) -> float:
@@ -23,12 +24,15 @@ def sum_of_squares(x: Array, start: float = 0.0) -> float:
         start: what they are added to, for example the sum of what comes before ``x``.
     """
     xp = module_of(x)
-    block = _BLOCK if xp is np else max(len(x), 1)  # a device would wait for every block
-    total = start
-    for begin in range(0, len(x), block):  # Python's sum() rounds as its version pleases
-        part = x[begin : begin + block]
-        total += float(xp.dot(part, part))
-    return total
+    if xp is not np:  # a device would wait for every block
+        return start + float(xp.dot(x, x))
+    total, num_whole = start, len(x) - len(x) % _BLOCK
+    for begin in range(0, num_whole, _GROUP * _BLOCK):
+        rows = x[begin : min(begin + _GROUP * _BLOCK, num_whole)].reshape(-1, _BLOCK)
+        for square in np.vecdot(rows, rows).tolist():  # sum() rounds as Python's version pleases
+            total += square
+    rest = x[num_whole:]
+    return total + float(np.dot(rest, rest))
 
 
 def is_finite(norm: float, x: Array) -> bool:

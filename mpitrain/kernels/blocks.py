@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from operator import itemgetter
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -11,11 +10,17 @@ import numpy.typing as npt
 
 from mpitrain.core.arrays import Array
 from mpitrain.core.measures import sum_of_squares
-from mpitrain.kernels.program import Operation, Program
+from mpitrain.kernels.kernel import Run, checked
+from mpitrain.kernels.program import Program
 
 # An update works on three to six blocks at once, about what a second-level cache holds. Measured:
 # with half of it the calls themselves begin to count, with more there is nothing to win.
 BLOCK_BYTES = 1 << 18
+
+
+def _minimum(one: Array, other: Array, out: Array) -> None:
+    np.minimum(one, other, out=out)  # it alone wants this by name
+
 
 UFUNCS: dict[str, Callable[..., Any]] = {
     "*": np.multiply,
@@ -23,61 +28,74 @@ UFUNCS: dict[str, Callable[..., Any]] = {
     "-": np.subtract,
     "/": np.divide,
     "sqrt": np.sqrt,
+    "abs": np.absolute,
+    "min": _minimum,
 }
-Step = tuple[Callable[..., Any], Callable[[list[Any]], tuple[Any, ...]]]
+Call = tuple[Callable[..., Any], tuple[Array, ...]]
 
 
 class BlockKernel:
-    """Runs a program with NumPy; see Kernel. Allocates nothing that grows with the vectors."""
+    """Runs a program with NumPy; see Kernel."""
 
-    def __init__(self, program: Program, dtype: npt.DTypeLike) -> None:
-        self._program = program
-        self._block = BLOCK_BYTES // np.dtype(dtype).itemsize
-        self._scratch = [np.empty(self._block, dtype) for _ in program.locals]
-        self._scalars = [np.empty((), dtype) for _ in program.scalars]
-        self._steps: dict[tuple[str, ...], tuple[list[Step], int]] = {}
-
-    def run(
-        self, vectors: Mapping[str, Array], scalars: Mapping[str, float], squared: Array | None
+    def __init__(
+        self, program: Program, dtype: npt.DTypeLike, block_bytes: int = BLOCK_BYTES
     ) -> None:
-        """Run the program on every element; see Kernel."""
+        """Prepare scratch memory.
+
+        Args:
+            program: what to run.
+            dtype: of all vectors.
+            block_bytes: of each vector at a time.
+        """
+        self._program = program
+        self._dtype = np.dtype(dtype)
+        self._block = block_bytes // self._dtype.itemsize
+        self._scratch = {name: np.empty(self._block, dtype) for name in program.locals}
+        self._scalars = {name: np.empty((), dtype) for name in program.scalars}
+
+    def bind(self, vectors: Mapping[str, Array], squared: Array | None = None) -> Run:
+        """Return what runs the program on every element; see Kernel."""
         program = self._program
-        for place, name in zip(self._scalars, program.scalars, strict=True):
-            place[()] = scalars[name]
-        ones = tuple(name for name in program.scalars if scalars[name] == 1.0)
-        if ones not in self._steps:
-            self._steps[ones] = self._resolve(program.without_ones(ones))
-        steps, measured = self._steps[ones]
-        whole = [vectors[name] for name in program.vectors]
-        inner = [*self._scratch, *self._scalars]
-        total = 0.0
-        for start in range(0, len(whole[0]), self._block):
-            places = [vector[start : start + self._block] for vector in whole]
-            if len(places[0]) < self._block:  # the last
-                inner[: len(self._scratch)] = [part[: len(places[0])] for part in self._scratch]
-            places += inner
-            for ufunc, arguments in steps:
-                ufunc(*arguments(places))
+        chosen = checked(program.vectors, vectors, self._dtype, squared)
+        named = dict(zip(program.vectors, chosen, strict=True))
+        resolved: dict[tuple[str, ...], list[tuple[list[Call], Array]]] = {}
+
+        def run(scalars: Mapping[str, float]) -> None:
+            for name, place in self._scalars.items():
+                place[()] = scalars[name]
+            ones = tuple(name for name in program.scalars if scalars[name] == 1.0)
+            if ones not in resolved:
+                resolved[ones] = list(self._resolved(named, ones))
+            total = 0.0
+            for calls, measured in resolved[ones]:
+                for ufunc, arguments in calls:
+                    ufunc(*arguments)
+                if squared is not None:
+                    total = sum_of_squares(measured, total)
             if squared is not None:
-                total = sum_of_squares(places[measured], total)
-        if squared is not None:
-            squared[0] = total
+                squared[0] = total
 
-    def _resolve(self, operations: tuple[Operation, ...]) -> tuple[list[Step], int]:
-        """Return the operations with places for names, and the place of what is measured.
+        return run
 
-        Places count the vectors, the scratch blocks and the scalars, in this order. A name that
-        is loaded and then assigned without being stored moves from its vector to its scratch.
+    def _resolved(
+        self, vectors: Mapping[str, Array], ones: tuple[str, ...]
+    ) -> Iterator[tuple[list[Call], Array]]:
+        """Yield the calls for each block, and what is measured after them.
+
+        A name that is loaded and then assigned without being stored moves from its vector to its
+        scratch.
         """
         program = self._program
-        names = (*program.vectors, *program.locals, *program.scalars)
-        homes = {name: place for place, name in reversed(list(enumerate(names)))}
-        scratch = {
-            name: place for place, name in enumerate(program.locals, start=len(program.vectors))
-        }
-        steps: list[Step] = []
-        for op in operations:
-            operands = [homes[name] for name in op.operands]
-            homes[op.target] = scratch.get(op.target, homes[op.target])
-            steps.append((UFUNCS[op.symbol], itemgetter(*operands, homes[op.target])))
-        return steps, homes.get(program.measured or "", 0)
+        operations = program.without_ones(ones)
+        num = len(next(iter(vectors.values())))
+        for start in range(0, num, self._block):
+            length = min(self._block, num - start)
+            scratch = {name: block[:length] for name, block in self._scratch.items()}
+            homes = self._scalars | scratch
+            homes |= {name: vector[start : start + length] for name, vector in vectors.items()}
+            calls = []
+            for op in operations:
+                operands = tuple(homes[name] for name in op.operands)
+                homes[op.target] = scratch.get(op.target, homes[op.target])
+                calls.append((UFUNCS[op.symbol], (*operands, homes[op.target])))
+            yield calls, homes[program.measured or program.vectors[0]]

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from mpitrain.core.arrays import Array, array_module
 from mpitrain.kernels.cuda_source import NAME, OPTIONS, THREADS, cuda_source
+from mpitrain.kernels.kernel import Run, checked
 from mpitrain.kernels.program import Program
 from mpitrain.kernels.walk import walk
 
@@ -30,7 +31,8 @@ class DeviceKernel:
     def __init__(self, program: Program, dtype: npt.DTypeLike) -> None:
         xp = array_module("cuda")
         self._program = program
-        self._scalar: Any = np.dtype(dtype).type
+        self._dtype = np.dtype(dtype)
+        self._scalar: Any = self._dtype.type
         module = xp.RawModule(code=cuda_source(program, dtype), options=OPTIONS)
         self._kernel: Any = module.get_function(NAME)
         self._most_blocks = MOST_BLOCKS
@@ -39,18 +41,17 @@ class DeviceKernel:
             self._most_blocks = MOST_SUMS
             self._sums = (xp.empty(MOST_SUMS, np.float64), xp.zeros(1, np.uint32))
 
-    def run(
-        self, vectors: Mapping[str, Array], scalars: Mapping[str, float], squared: Array | None
-    ) -> None:
-        """Run the program on every element; see Kernel."""
-        arrays = [vectors[name] for name in self._program.vectors]
+    def bind(self, vectors: Mapping[str, Array], squared: Array | None = None) -> Run:
+        """Return what runs the program on every element; see Kernel."""
+        names = self._program.scalars
+        arrays = checked(self._program.vectors, vectors, self._dtype, squared)
         cut = walk(len(arrays[0]), arrays[0].itemsize, (array.data.ptr for array in arrays))
-        arguments = [
-            *arrays,
-            *(self._scalar(scalars[name]) for name in self._program.scalars),
-            *(np.int64(number) for number in (cut.head, cut.num_packs, cut.head + cut.tail)),
-        ]
-        if squared is not None:
-            arguments += [*self._sums, squared]
-        blocks = cut.num_blocks(THREADS, self._most_blocks)
-        self._kernel((blocks,), (THREADS,), tuple(arguments))
+        lengths = [np.int64(n) for n in (cut.head, cut.num_packs, cut.head + cut.tail)]
+        last = lengths if squared is None else [*lengths, *self._sums, squared]
+        blocks = (cut.num_blocks(THREADS, self._most_blocks),)
+
+        def run(scalars: Mapping[str, float]) -> None:
+            values = (self._scalar(scalars[name]) for name in names)
+            self._kernel(blocks, (THREADS,), (*arrays, *values, *last))
+
+        return run

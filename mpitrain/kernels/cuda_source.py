@@ -12,13 +12,14 @@ from string import Template
 import numpy as np
 import numpy.typing as npt
 
-from mpitrain.kernels.program import Program
+from mpitrain.kernels.program import Operation, Program
 
 NAME = "fused"
 OPTIONS = ("--std=c++17", "--fmad=false")
 THREADS = 256  # in a block, a power of two
 
 _TYPES = {"float32": "float", "float64": "double"}
+_FUNCTIONS = {"sqrt": "sqrt", "abs": "fabs", "min": "smaller"}
 
 _KERNEL = Template("""\
 typedef $type real;
@@ -26,6 +27,7 @@ typedef long long size;
 union Pack { float4 whole; real at[16 / sizeof(real)]; };
 const int width = 16 / sizeof(real);
 const int threads = $threads;
+__device__ inline real smaller(real a, real b) { return a > b ? b : a; }  // NaN stays
 $functions
 extern "C" __global__ void __launch_bounds__(threads) fused(
     $arguments)
@@ -150,9 +152,15 @@ def _body(program: Program) -> Iterable[str]:
     inner = [name for name in program.locals if name not in program.vectors]
     if inner:
         yield f"real {', '.join(inner)};"
-    yield from (f"{op.text};" for op in program.operations)
+    yield from (f"{op.target} = {_expression(op)};" for op in program.operations)
     if program.measured is not None:
         yield f"return {program.measured};"
+
+
+def _expression(op: Operation) -> str:
+    if len(op.operands) == 1 or op.symbol == "min":
+        return f"{_FUNCTIONS[op.symbol]}({', '.join(op.operands)})"
+    return f" {op.symbol} ".join(op.operands)
 
 
 def _run(program: Program, suffix: str, total: str) -> str:

@@ -1,33 +1,36 @@
-"""Element-wise arithmetic as text that NumPy and CUDA both run: one operation per line.
+"""Element-wise arithmetic as text that NumPy, compiled loops and CUDA all run.
 
-A line is ``x = a * b`` (or +, -, /) or ``x = sqrt(a)``. Each rounds once, on either side, so both
-twins give the same bits.
+A line is an assignment, for example ``velocity = velocity * momentum + gradient``, of +, -, *, /,
+``sqrt``, ``abs`` and ``min`` of two. It is taken apart into single operations, in the order that
+Python gives it. Each rounds once wherever it runs, so all twins give the same bits.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Container, Iterable, Mapping
+import ast
+from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Protocol
+from textwrap import dedent
 
-from mpitrain.core.arrays import Array
-
-_LINE = re.compile(r"(\w+) = (?:(\w+) ([*+/-]) (\w+)|(sqrt)\((\w+)\))")
+_SYMBOLS: dict[type[ast.operator], str] = {
+    ast.Mult: "*",
+    ast.Add: "+",
+    ast.Sub: "-",
+    ast.Div: "/",
+}
+_FUNCTIONS = {"sqrt": 1, "abs": 1, "min": 2}  # to the number of their arguments
 
 
 @dataclass(frozen=True)
 class Operation:
-    """One line.
+    """One operation.
 
     Attributes:
-        text: the line, valid C but for the semicolon.
         target: what is assigned.
-        symbol: "*", "+", "-", "/" or "sqrt".
-        operands: names, two or one.
+        symbol: "*", "+", "-", "/", "sqrt", "abs" or "min".
+        operands: names, one or two.
     """
 
-    text: str
     target: str
     symbol: str
     operands: tuple[str, ...]
@@ -55,6 +58,11 @@ class Program:
     scalars: tuple[str, ...]
     measured: str | None
 
+    @property
+    def num_moved(self) -> int:
+        """How many vectors a kernel must move: those read and those written."""
+        return len(self.loads) + len(self.stores)
+
     def without_ones(self, ones: Container[str]) -> tuple[Operation, ...]:
         """Return the operations less those that only multiply a name by a scalar of ``ones``."""
         return tuple(
@@ -65,21 +73,17 @@ class Program:
 
 
 def program(
-    lines: Iterable[str],
-    *,
-    memory: Iterable[str],
-    stores: Iterable[str],
-    measured: str | None = None,
+    text: str, *, memory: Iterable[str], stores: Iterable[str], measured: str | None = None
 ) -> Program:
-    """Return the program of ``lines``.
+    """Return the program of ``text``.
 
     Args:
-        lines: one operation each.
+        text: assignments, one a line.
         memory: names that are vectors where they are used and not assigned before.
         stores: names whose last value is written to memory.
         measured: see Program.
     """
-    operations = tuple(_operation(line) for line in lines)
+    operations = tuple(_operations(text))
     memory, stores = tuple(memory), tuple(stores)
     used, assigned = [], []
     for op in operations:
@@ -98,27 +102,79 @@ def program(
     )
 
 
-def _operation(line: str) -> Operation:
-    match = _LINE.fullmatch(line)
-    assert match, line
-    target, left, symbol, right, root, inner = match.groups()
-    if root:
-        return Operation(line, target, root, (inner,))
-    return Operation(line, target, symbol, (left, right))
+def _operations(text: str) -> Iterator[Operation]:
+    for line in ast.parse(dedent(text)).body:
+        assert isinstance(line, ast.Assign), ast.unparse(line)
+        (target,) = line.targets
+        assert isinstance(target, ast.Name), ast.unparse(line)
+        assert not isinstance(line.value, ast.Name), ast.unparse(line)
+        yield from _Line(target.id).operations(line.value)
 
 
-class Kernel(Protocol):
-    """A program made ready for vectors of one type in one place."""
+class _Line:
+    """Takes one assignment apart.
 
-    def run(
-        self, vectors: Mapping[str, Array], scalars: Mapping[str, float], squared: Array | None
-    ) -> None:
-        """Run the program on every element.
+    Inner results go where an operand already is that nobody needs again, else into the target if
+    its old value is not needed either, else into a name of their own.
+    """
+
+    def __init__(self, target: str) -> None:
+        self._target = target
+        self._free: list[str] = []
+        self._num_inner = 0
+        self._made: list[Operation] = []
+
+    def operations(self, value: ast.expr) -> list[Operation]:
+        """Return the operations that assign ``value``."""
+        symbol, operands = _taken_apart(value)
+        names = self._names(operands, frozenset())
+        return [*self._made, Operation(self._target, symbol, names)]
+
+    def _names(self, operands: list[ast.expr], later: frozenset[str]) -> tuple[str, ...]:
+        """Return where the operands are once what is made so far was run.
 
         Args:
-            vectors: (m,) each, by the program's names; those stored are overwritten. None shares
-                memory with another.
-            scalars: by name; more than the program's may be there.
-            squared: (1,), float64, overwritten with the sum of the measured name's squares; None
-                if the program measures nothing.
+            operands: of one operation.
+            later: names whose present value is needed after it.
         """
+        names: list[str] = []
+        for number, operand in enumerate(operands):
+            beside = [name for other in operands[number + 1 :] for name in _leaves(other)]
+            names.append(self._name(operand, later.union(beside, names)))
+        return tuple(names)
+
+    def _name(self, node: ast.expr, later: frozenset[str]) -> str:
+        if isinstance(node, ast.Name):
+            return node.id
+        symbol, operands = _taken_apart(node)
+        names = self._names(operands, later)
+        inner = [name for name in names if name.startswith("inner")]
+        place = inner.pop(0) if inner else self._place(later)
+        self._free += inner
+        self._made.append(Operation(place, symbol, names))
+        return place
+
+    def _place(self, later: frozenset[str]) -> str:
+        if self._target not in later:
+            return self._target
+        if self._free:
+            return self._free.pop()
+        self._num_inner += 1
+        return f"inner{self._num_inner}"
+
+
+def _taken_apart(node: ast.expr) -> tuple[str, list[ast.expr]]:
+    """Return the symbol and the operands of an operation."""
+    if isinstance(node, ast.BinOp) and type(node.op) in _SYMBOLS:
+        return _SYMBOLS[type(node.op)], [node.left, node.right]
+    assert isinstance(node, ast.Call), ast.unparse(node)
+    assert isinstance(node.func, ast.Name), ast.unparse(node)
+    assert _FUNCTIONS.get(node.func.id) == len(node.args), ast.unparse(node)
+    return node.func.id, node.args
+
+
+def _leaves(node: ast.expr) -> Iterator[str]:
+    functions = {id(inner.func) for inner in ast.walk(node) if isinstance(inner, ast.Call)}
+    for inner in ast.walk(node):
+        if isinstance(inner, ast.Name) and id(inner) not in functions:
+            yield inner.id

@@ -124,8 +124,7 @@ class Synchronous:
         if not is_good:
             self.steps_done -= self._work.size
             return False
-        update.compute()
-        np.add(self.parameters, update.change, out=self.parameters)
+        update.apply()
         record.update_norm = update.norm()
         self.clock += 1
         self._version += 1

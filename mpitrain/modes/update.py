@@ -1,11 +1,15 @@
 """One rank's update: from a summed gradient to what is added to the parameters.
 
 The order is: mean over the samples, clip by global norm, compensation (per shard, it sees the
-present values), optimiser, rate x factor x scale.
+present values), optimiser, rate x factor x scale. All of it is one pass over memory, as far as all
+of it is known at once: what needs a shard's staleness or its present values waits for its write
+section.
 """
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -14,11 +18,14 @@ import numpy.typing as npt
 from mpitrain.core.errors import MpitrainError
 from mpitrain.core.measures import clip_factor, is_finite, sum_of_squares
 from mpitrain.core.shards import Shards
+from mpitrain.kernels.kernel import Run
+from mpitrain.kernels.twins import Twin, host_twin
 from mpitrain.modes.record import StepRecord
 from mpitrain.optim.base import Optimizer
 from mpitrain.optim.compensation import Compensation
 from mpitrain.optim.factors import Factor
 from mpitrain.optim.factors import none as no_factor
+from mpitrain.optim.fused import NOTHING, FusedUpdate, update_scalars
 from mpitrain.optim.schedules import Schedule
 
 Vector = npt.NDArray[Any]
@@ -31,12 +38,13 @@ class Update:
     """Turns gradients into additive updates, whole or shard by shard; allocates nothing per step.
 
     Attributes:
-        gradient: (n,), the model writes the summed gradient here; changed by ``begin``.
+        gradient: (n,), the model writes the summed gradient here.
         signals: (2,), beside the gradient: what ranks tell each other when gradients are reduced.
         message: (n + 2,), gradient and signals in one.
         parameters: (n,), what the gradient is computed from.
-        change: (n,), what is to be added to the parameters.
+        change: (n,), what is to be added to the parameters; (0,) with ``applies``.
         state: the vectors of optimiser and compensation, each (n,).
+        twin: what runs the update.
         needs_present: ``finish_shard`` needs the present parameters, and ``compute`` must wait.
         needs_read: ``parameters`` must stay what was read, or is changed by ``predict_shard``.
         age: updates that the optimiser's state had seen when the clock was 0.
@@ -52,8 +60,10 @@ class Update:
         clip: float | None = None,
         scale: float = 1.0,
         factor: Factor = no_factor,
-        compensation: Compensation | None = None,
+        compensation: Compensation = NOTHING,
         message: Vector | None = None,
+        applies: bool = False,
+        twin: Twin | None = None,
     ) -> None:
         """Allocate everything a step needs.
 
@@ -65,74 +75,109 @@ class Update:
             clip: largest global norm of the mean gradient; None leaves it alone.
             scale: multiplies every update, for example 1 / P.
             factor: of the staleness of a shard's update; multiplies it too.
-            compensation: corrects stale gradients; None leaves them alone.
+            compensation: corrects stale gradients.
             message: (n + 2,), used instead of memory of its own, by several in turn.
+            applies: ``apply`` is used, not ``compute`` and ``finish_shard``.
+            twin: what runs the update; None is the fastest there is on the host.
         """
         size = shards.size
+        self.twin = host_twin() if twin is None else twin
         self.message = np.zeros(size + NUM_SIGNALS, dtype) if message is None else message
         self.gradient = self.message[:size]
         self.signals = self.message[size:]
         self.parameters = np.zeros(size, dtype)
-        self.change = np.zeros(size, dtype)
+        self.change = np.zeros(0 if applies else size, dtype)
         self.age = 0
-        self.state: dict[str, Vector] = optimizer.init(size, dtype, np)
-        self.needs_present = compensation is not None and compensation.needs_present
-        self.needs_read = compensation is not None and compensation.needs_read
+        names = (*optimizer.state_names, *compensation.state_names)
+        self.state: dict[str, Vector] = {name: np.zeros(size, dtype) for name in names}
+        self.needs_present = compensation.needs_present
+        self.needs_read = compensation.needs_read
         self._factor, self._compensation = factor, compensation
-        if compensation is not None:
-            self.state |= {name: np.zeros(size, dtype) for name in compensation.state_names}
-        self._scratch = np.zeros(size if compensation is not None else 0, dtype)
         self._optimizer = optimizer
         self._schedule = schedule
         self._clip = clip
         self._scale = scale
-        self._step_size = 0.0
         self._clock = 0
+        self._scalars: dict[str, float] = {}
         slices = [shards.slice(shard) for shard in range(shards.count)]
-        self.gradient_of = [self.gradient[part] for part in slices]
         self.parameters_of = [self.parameters[part] for part in slices]
         self.change_of = [self.change[part] for part in slices]
-        self._scratch_of = [self._scratch[part] for part in slices]
-        self._state_of = [
-            {name: vector[part] for name, vector in self.state.items()} for part in slices
-        ]
+        whole = {"gradient": self.gradient, "parameters": self.parameters, "change": self.change}
+        self._whole: Mapping[str, Vector] = whole | self.state
+        self._part_of = [{k: v[part] for k, v in self._whole.items()} for part in slices]
+        # of the whole change at first, else of the shards; 0 elsewhere
+        self._squares = np.zeros(shards.count)
+        self._is_changed_since = False
+        self._fused = FusedUpdate(optimizer, compensation, dtype, self.twin)
+        self._bind(applies=applies)
+
+    def _bind(self, *, applies: bool) -> None:
+        """Make all kernels, so that no step waits for a compiler."""
+        fused, first = self._fused, self._squares[:1]
+        self._run: Run | None = None
+        self._run_elsewhere: Run | None = None
+        self._finish_of: list[Run] = []
+        self._presents: list[Vector | None] = [None] * len(self._part_of)
+        if self.needs_present:
+            for shard, part in enumerate(self._part_of):
+                self._finish_of.append(self._bound_to(shard, part["change"]))
+        else:
+            self._run = fused.bind(self._whole, first, finishes=False, applies=applies)
+        if not (self.needs_present or applies):
+            self._finish_of = [fused.bind(part, begins=False) for part in self._part_of]
+        if self._compensation.predict:
+            self._predict_of = [fused.bind_prediction(part) for part in self._part_of]
+
+    def read_from(self, parameters: Vector) -> None:
+        """Let ``compute`` take other parameters where it is told to.
+
+        Args:
+            parameters: (n,), those that the gradient is computed from then; not changed.
+        """
+        if self._run is not None:
+            vectors = {**self._whole, "parameters": parameters}
+            self._run_elsewhere = self._fused.bind(vectors, self._squares[:1], finishes=False)
 
     def begin(self, record: StepRecord, num_samples: int, step: int) -> bool:
-        """Make the summed gradient a clipped mean and look up the rate.
+        """Measure the summed gradient and look up the rate.
 
         Returns whether all of it is finite; what is not must not be applied.
 
         Args:
-            record: its clock is used; gradient_norm (before clipping) and rate are filled in.
+            record: its clock is used; gradient_norm (of the mean, before clipping) and rate are
+                filled in.
             num_samples: how many samples the gradient sums over.
             step: number that the schedule goes by.
         """
         record.gradient_norm = sum_of_squares(self.gradient) ** 0.5 / num_samples
         record.rate = self._schedule.rate_at(step)
         factor = clip_factor(record.gradient_norm, self._clip) / num_samples
-        np.multiply(self.gradient, factor, out=self.gradient)
-        self._step_size = record.rate * self._scale
         self._clock = self.age + record.clock
+        self._scalars = update_scalars(
+            self._optimizer, record.rate * self._scale, self._clock, factor
+        )
+        self._is_changed_since = False
         return is_finite(record.gradient_norm, self.gradient)
 
     def predict_shard(self, shard: int) -> None:
         """Move the parameters that were just read, where a compensation does that."""
-        if self._compensation is not None:
-            self._compensation.predict(self.parameters_of[shard], self._state_of[shard])
+        if self._compensation.predict:
+            self._predict_of[shard]({})
 
-    def compute(self, parameters: Vector | None = None) -> None:
+    def apply(self) -> None:
+        """Add the change to the parameters; see ``applies``."""
+        assert self._run is not None
+        self._run(self._scalars)
+
+    def compute(self, *, is_elsewhere: bool = False) -> None:
         """Run the optimiser on the whole vector: ``change`` is ready but for the factor.
 
         Args:
-            parameters: (n,), those that the gradient was computed from, where they are elsewhere.
+            is_elsewhere: the gradient was computed from the parameters of ``read_from``.
         """
-        read = self.parameters if parameters is None else parameters
-        if self._compensation is not None:
-            scratch = self.change, self._scratch
-            self._compensation.correct(
-                self.gradient, read, None, 0, self.state, self._clock, scratch
-            )
-        self._run(self.state, self.gradient, read, self.change)
+        run = self._run_elsewhere if is_elsewhere else self._run
+        assert run is not None
+        run(self._scalars | self._compensation.scalars(0, self._clock))
 
     def finish_shard(self, shard: int, tau: int, present: Vector | None) -> float:
         """Finish the change of one shard, inside its write section; return the factor.
@@ -143,42 +188,45 @@ class Update:
             shard: number of the shard.
             tau: staleness of its update.
             present: (m,), what it will be added to, unchanged; None without ``needs_present``.
+                It is cheaper when it is the same memory step after step.
 
         Raises:
             MpitrainError: the corrected gradient is not finite; the shard is unchanged.
         """
-        compensation, change = self._compensation, self.change_of[shard]
-        state, scratch = self._state_of[shard], self._scratch_of[shard]
-        if self.needs_present and compensation is not None:
-            gradient, read = self.gradient_of[shard], self.parameters_of[shard]
-            compensation.correct(
-                gradient, read, present, tau, state, self._clock, (change, scratch)
-            )
-            _check_finite(gradient, shard)
-            self._run(state, gradient, read, change)
         factor = self._factor(tau)
-        if factor != 1.0:
-            np.multiply(change, factor, out=change)
-        if compensation is not None:
-            compensation.learn(change, tau, state, self._clock, scratch)
+        if self.needs_present:
+            if present is not self._presents[shard]:
+                self._finish_of[shard] = self._bound_to(shard, present)
+            self._finish_of[shard](self._scalars_of(factor, tau))
+            self._check_finite(shard)
+        elif factor != 1.0 or self._compensation.learn:
+            self._finish_of[shard](self._scalars_of(factor, tau))
+            self._is_changed_since = True
         return factor
 
     def norm(self) -> float:
-        """Return the Euclidean norm of ``change``."""
-        return float(sum_of_squares(self.change) ** 0.5)
+        """Return the Euclidean norm of the change."""
+        if self._is_changed_since:
+            return float(sum_of_squares(self.change) ** 0.5)
+        return float(math.fsum(self._squares.tolist()) ** 0.5)
 
-    def _run(
-        self, state: dict[str, Vector], gradient: Vector, parameters: Vector, change: Vector
-    ) -> None:
-        self._optimizer.update_into(
-            state, gradient, parameters, self._step_size, self._clock, change
-        )
+    def _bound_to(self, shard: int, present: Vector | None) -> Run:
+        self._presents[shard] = present
+        vectors = {**self._part_of[shard], "present": present}
+        return self._fused.bind(vectors, self._squares[shard : shard + 1])
 
+    def _scalars_of(self, factor: float, tau: int) -> dict[str, float]:
+        return {
+            **self._scalars,
+            **self._compensation.scalars(tau, self._clock),
+            "factor": factor,
+        }
 
-def _check_finite(gradient: Vector, shard: int) -> None:
-    if not is_finite(sum_of_squares(gradient), gradient):
-        message = (
-            f"the gradient of shard {shard}, corrected for its staleness, is not finite and was "
-            "not applied; take a smaller optimizer.rate or a weaker staleness.compensation"
-        )
-        raise MpitrainError(message)
+    def _check_finite(self, shard: int) -> None:
+        if not is_finite(self._squares[shard], self.change_of[shard]):
+            message = (
+                f"the change of shard {shard}, made from a gradient corrected for its staleness, "
+                "is not finite and was not applied; take a smaller optimizer.rate or a weaker "
+                "staleness.compensation"
+            )
+            raise MpitrainError(message)

@@ -103,8 +103,11 @@ class Windowed:
         first = world.rank * window.shards.count // world.size
         count = window.shards.count
         self._walk = [(first + step) % count for step in range(count)]
-        longest = max(window.shards.length(shard) for shard in range(count))
-        self._present = np.zeros(longest if update.needs_present else 0, update.gradient.dtype)
+        self._present_of: list[npt.NDArray[Any] | None] = [None] * count
+        if update.needs_present:
+            lengths = [window.shards.length(shard) for shard in range(count)]
+            present = np.zeros(max(lengths), update.gradient.dtype)
+            self._present_of = [present[:length] for length in lengths]
         self._slowest = 0
         self._liveness = Liveness(world.size, patience.limit_s)
         self._look_every_s = min(LOOK_EVERY_S, patience.limit_s / LOOKS)
@@ -300,8 +303,7 @@ class Windowed:
     def _prepare(self, shard: int, version_read: int, version_present: int) -> None:
         """Finish the change of one shard, inside its write section."""
         tau = self._staleness.of_write(shard, version_read, version_present)
-        present = None
-        if self._update.needs_present:
-            present = self._present[: self._window.shards.length(shard)]
+        present = self._present_of[shard]
+        if present is not None:
             self._window.present_into(shard, present)
         self._factors[shard] = self._update.finish_shard(shard, tau, present)

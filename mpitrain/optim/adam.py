@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
-
-import numpy.typing as npt
-
-from mpitrain.core.arrays import Array, module_of
-from mpitrain.optim.base import add_weight_decay, zeros
+from typing import ClassVar
 
 
 @dataclass(frozen=True)
 class Adam:
     """change = -step * m / (1 - beta1^t) / (sqrt(s / (1 - beta2^t)) + epsilon), t = clock + 1.
 
-    m <- beta1 m + (1 - beta1) g and s <- beta2 s + (1 - beta2) g^2, both from 0.
+    m <- beta1 m + (1 - beta1) g and s <- beta2 s + (1 - beta2) g^2, both from 0; see Optimizer.
+    Both corrections are scalars: one goes into the root, the other into the step size.
 
     Attributes:
         beta1: decay of the mean gradient, 0 <= beta1 < 1.
@@ -29,39 +24,26 @@ class Adam:
     """
 
     state_names: ClassVar[tuple[str, ...]] = ("mean", "square")
+    formula: ClassVar[str] = """
+        mean = mean * beta1 + gradient * rest1
+        square = square * beta2 + gradient * gradient * rest2
+        change = mean / (sqrt(square) * correction + epsilon) * corrected_step
+    """
+    decouples_decay: ClassVar[bool] = False
 
     beta1: float = 0.9
     beta2: float = 0.999
     epsilon: float = 1e-8
     weight_decay: float = 0.0
 
-    def init(self, num: int, dtype: npt.DTypeLike, xp: Any) -> dict[str, Array]:
-        """Return zero moments; see Optimizer."""
-        return zeros(self.state_names, num, dtype, xp)
-
-    def update_into(
-        self,
-        state: Mapping[str, Array],
-        gradient: Array,
-        parameters: Array,
-        step_size: float,
-        clock: int,
-        out: Array,
-    ) -> None:
-        """Write the change; see Optimizer."""
-        xp = module_of(gradient)
-        mean, square = state["mean"], state["square"]
-        add_weight_decay(gradient, parameters, self.weight_decay, out)
-        xp.multiply(gradient, 1 - self.beta1, out=out)
-        xp.multiply(mean, self.beta1, out=mean)
-        xp.add(mean, out, out=mean)
-        xp.multiply(gradient, gradient, out=out)
-        xp.multiply(out, 1 - self.beta2, out=out)
-        xp.multiply(square, self.beta2, out=square)
-        xp.add(square, out, out=square)
-        # both corrections are scalars: one goes into the root, the other into the step size
-        xp.sqrt(square, out=out)
-        xp.multiply(out, (1 - self.beta2 ** (clock + 1)) ** -0.5, out=out)
-        xp.add(out, self.epsilon, out=out)
-        xp.divide(mean, out, out=out)
-        xp.multiply(out, -step_size / (1 - self.beta1 ** (clock + 1)), out=out)
+    def scalars(self, step_size: float, clock: int) -> dict[str, float]:
+        """See Optimizer."""
+        return {
+            "beta1": self.beta1,
+            "beta2": self.beta2,
+            "rest1": 1 - self.beta1,
+            "rest2": 1 - self.beta2,
+            "epsilon": self.epsilon,
+            "correction": (1 - self.beta2 ** (clock + 1)) ** -0.5,
+            "corrected_step": -step_size / (1 - self.beta1 ** (clock + 1)),
+        }

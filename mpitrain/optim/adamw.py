@@ -2,66 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
-import numpy.typing as npt
-
-from mpitrain.core.arrays import Array, module_of
-from mpitrain.optim.base import zeros
+from mpitrain.optim.adam import Adam
 
 
 @dataclass(frozen=True)
-class AdamW:
+class AdamW(Adam):
     """change = Adam's change - step * weight_decay * parameters.
 
     Attributes:
-        beta1: decay of the mean gradient, 0 <= beta1 < 1.
-        beta2: decay of the mean squared gradient, 0 <= beta2 < 1.
-        epsilon: added to the corrected root, > 0.
         weight_decay: share of the parameters taken off per unit of step size.
 
     Source: Loshchilov and Hutter 2019, algorithm 2, with the decay multiplied by the whole step
     size, as PyTorch has it, and not by the schedule alone.
     """
 
-    state_names: ClassVar[tuple[str, ...]] = ("mean", "square")
+    decouples_decay: ClassVar[bool] = True
 
-    beta1: float = 0.9
-    beta2: float = 0.999
-    epsilon: float = 1e-8
     weight_decay: float = 0.01
-
-    def init(self, num: int, dtype: npt.DTypeLike, xp: Any) -> dict[str, Array]:
-        """Return zero moments; see Optimizer."""
-        return zeros(self.state_names, num, dtype, xp)
-
-    def update_into(
-        self,
-        state: Mapping[str, Array],
-        gradient: Array,
-        parameters: Array,
-        step_size: float,
-        clock: int,
-        out: Array,
-    ) -> None:
-        """Write the change; see Optimizer."""
-        xp = module_of(gradient)
-        mean, square = state["mean"], state["square"]
-        xp.multiply(gradient, 1 - self.beta1, out=out)
-        xp.multiply(mean, self.beta1, out=mean)
-        xp.add(mean, out, out=mean)
-        xp.multiply(gradient, gradient, out=out)
-        xp.multiply(out, 1 - self.beta2, out=out)
-        xp.multiply(square, self.beta2, out=square)
-        xp.add(square, out, out=square)
-        # both corrections are scalars: one goes into the root, the other into the step size
-        xp.sqrt(square, out=out)
-        xp.multiply(out, (1 - self.beta2 ** (clock + 1)) ** -0.5, out=out)
-        xp.add(out, self.epsilon, out=out)
-        xp.divide(mean, out, out=out)
-        xp.multiply(out, -step_size / (1 - self.beta1 ** (clock + 1)), out=out)
-        if self.weight_decay:
-            xp.multiply(parameters, -step_size * self.weight_decay, out=gradient)
-            xp.add(out, gradient, out=out)

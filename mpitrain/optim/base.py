@@ -1,74 +1,38 @@
-"""What an optimiser offers, and the one thing that all of them share."""
+"""What an optimiser is: a formula for one element, and the values of its scalars."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, ClassVar, Protocol
-
-import numpy.typing as npt
-
-from mpitrain.core.arrays import Array, module_of
+from typing import ClassVar, Protocol
 
 
 class Optimizer(Protocol):
-    """Turns a gradient into an additive change; all memory is the caller's.
+    """Turns a gradient into an additive change.
 
-    Every operation is elementwise, so the bits are the same whether it is applied to the whole
-    vector or to its shards one after the other. All siblings allocate nothing in an update.
+    The formula is run by ``optim.fused`` on every element, so the bits are the same whether it is
+    applied to the whole vector or to its shards one after the other.
+
+    Attributes:
+        state_names: of the vectors (n,) it keeps, zeros at first.
+        formula: assignments, one a line (see ``kernels.program``), on ``gradient`` (the mean over
+            samples), on the state, and on the scalars; the last value of ``change`` is what is to
+            be added to the parameters.
+        decouples_decay: weight decay is taken off the change, not added to the gradient.
+        weight_decay: added to the gradient as this times the parameters; with ``decouples_decay``,
+            the share of the parameters taken off per unit of step size.
     """
 
     state_names: ClassVar[tuple[str, ...]]
+    formula: ClassVar[str]
+    decouples_decay: ClassVar[bool]
 
-    def init(self, num: int, dtype: npt.DTypeLike, xp: Any) -> dict[str, Array]:
-        """Return a new state.
+    @property
+    def weight_decay(self) -> float:
+        """See above."""
 
-        Args:
-            num: n, elements of the parameter vector.
-            dtype: of the state.
-            xp: array module to allocate with.
-
-        Returns:
-            (n,) for each of ``state_names``.
-        """
-
-    def update_into(
-        self,
-        state: Mapping[str, Array],
-        gradient: Array,
-        parameters: Array,
-        step_size: float,
-        clock: int,
-        out: Array,
-    ) -> None:
-        """Write what is to be added to the parameters.
+    def scalars(self, step_size: float, clock: int) -> dict[str, float]:
+        """Return the values of the formula's other names.
 
         Args:
-            state: (m,) each, from ``init`` or slices of it, brought up to date.
-            gradient: (m,), mean over samples, used as scratch.
-            parameters: (m,), unchanged.
             step_size: learning rate times whatever else scales the update, >= 0.
             clock: updates made before with this state.
-            out: (m,), overwritten; none of the others.
         """
-
-
-def zeros(names: tuple[str, ...], num: int, dtype: npt.DTypeLike, xp: Any) -> dict[str, Array]:
-    """Return one zero vector of ``num`` elements per name."""
-    return {name: xp.zeros(num, dtype) for name in names}
-
-
-def add_weight_decay(
-    gradient: Array, parameters: Array, weight_decay: float, scratch: Array
-) -> None:
-    """Add the gradient of weight_decay / 2 times the squared norm of the parameters.
-
-    Args:
-        gradient: (m,), changed.
-        parameters: (m,), unchanged.
-        weight_decay: 0 changes nothing.
-        scratch: (m,), overwritten.
-    """
-    if weight_decay:
-        xp = module_of(gradient)
-        xp.multiply(parameters, weight_decay, out=scratch)
-        xp.add(gradient, scratch, out=gradient)

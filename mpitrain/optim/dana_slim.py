@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
-from mpitrain.core.arrays import Array, module_of
 from mpitrain.optim.compensation import Compensation
-
-VELOCITY = "compensation_velocity"
 
 
 @dataclass(frozen=True)
@@ -27,23 +23,18 @@ class DanaSlim(Compensation):
     environment", 2019 (as remembered, not checked against the text).
     """
 
-    state_names: ClassVar[tuple[str, ...]] = (VELOCITY,)
+    state_names: ClassVar[tuple[str, ...]] = ("compensation_velocity",)
 
     momentum: float = 0.9
 
-    def correct(
-        self,
-        gradient: Array,
-        read: Array,
-        present: Array | None,
-        tau: int,
-        state: Mapping[str, Array],
-        clock: int,
-        scratch: tuple[Array, Array],
-    ) -> None:
+    @property
+    def correct(self) -> str:
         """See Compensation."""
-        xp, velocity, term = module_of(gradient), state[VELOCITY], scratch[0]
-        xp.multiply(velocity, self.momentum, out=velocity)
-        xp.add(velocity, gradient, out=velocity)
-        xp.multiply(velocity, self.momentum, out=term)
-        xp.add(gradient, term, out=gradient)
+        return """
+            compensation_velocity = compensation_velocity * dana_momentum + gradient
+            gradient = gradient + compensation_velocity * dana_momentum
+        """
+
+    def scalars(self, tau: int, clock: int) -> dict[str, float]:
+        """See Compensation."""
+        return {"dana_momentum": self.momentum}

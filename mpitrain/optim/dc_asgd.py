@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
-from mpitrain.core.arrays import Array, module_of
 from mpitrain.optim.compensation import Compensation
 
-SQUARE = "compensation_square"
 EPSILON = 1e-7
 
 
@@ -29,23 +26,14 @@ class DcAsgdC(Compensation):
 
     control: float = 0.04
 
-    def correct(
-        self,
-        gradient: Array,
-        read: Array,
-        present: Array | None,
-        tau: int,
-        state: Mapping[str, Array],
-        clock: int,
-        scratch: tuple[Array, Array],
-    ) -> None:
+    @property
+    def correct(self) -> str:
         """See Compensation."""
-        xp, (term, _) = module_of(gradient), scratch
-        xp.subtract(present, read, out=term)
-        xp.multiply(term, gradient, out=term)
-        xp.multiply(term, gradient, out=term)
-        xp.multiply(term, self.control, out=term)
-        xp.add(gradient, term, out=gradient)
+        return "gradient = gradient + (present - parameters) * gradient * gradient * dc_control"
+
+    def scalars(self, tau: int, clock: int) -> dict[str, float]:
+        """See Compensation."""
+        return {"dc_control": self.control}
 
 
 @dataclass(frozen=True)
@@ -64,33 +52,28 @@ class DcAsgdA(Compensation):
     and 0.95 are unverified constants of its CIFAR-10 runs.
     """
 
-    state_names: ClassVar[tuple[str, ...]] = (SQUARE,)
+    state_names: ClassVar[tuple[str, ...]] = ("compensation_square",)
     needs_present: ClassVar[bool] = True
     needs_read: ClassVar[bool] = True
 
     control: float = 2.0
     decay: float = 0.95
 
-    def correct(
-        self,
-        gradient: Array,
-        read: Array,
-        present: Array | None,
-        tau: int,
-        state: Mapping[str, Array],
-        clock: int,
-        scratch: tuple[Array, Array],
-    ) -> None:
+    @property
+    def correct(self) -> str:
         """See Compensation."""
-        xp, (term, square), mean = module_of(gradient), scratch, state[SQUARE]
-        xp.multiply(gradient, gradient, out=square)
-        xp.multiply(square, 1 - self.decay, out=term)
-        xp.multiply(mean, self.decay, out=mean)
-        xp.add(mean, term, out=mean)
-        xp.subtract(present, read, out=term)
-        xp.multiply(term, square, out=term)
-        xp.add(mean, EPSILON, out=square)
-        xp.sqrt(square, out=square)
-        xp.divide(term, square, out=term)
-        xp.multiply(term, self.control, out=term)
-        xp.add(gradient, term, out=gradient)
+        return """
+            own = gradient * gradient
+            compensation_square = compensation_square * dc_decay + own * dc_rest
+            root = sqrt(compensation_square + dc_epsilon)
+            gradient = gradient + (present - parameters) * own / root * dc_control
+        """
+
+    def scalars(self, tau: int, clock: int) -> dict[str, float]:
+        """See Compensation."""
+        return {
+            "dc_control": self.control,
+            "dc_decay": self.decay,
+            "dc_rest": 1 - self.decay,
+            "dc_epsilon": EPSILON,
+        }

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
-from mpitrain.core.arrays import Array, module_of
 from mpitrain.optim.compensation import Compensation
 
-STEP = "compensation_step"
 EPSILON = 1e-12  # unverified constant: keeps the gap of a parameter that never moved finite
+
+GAP = """
+    gap = abs(present - parameters) / (sqrt(compensation_step * gap_correction) + gap_epsilon)
+    gap = min(gap, gap_limit)
+"""
 
 
 @dataclass(frozen=True)
@@ -33,49 +35,33 @@ class GapAware(Compensation):
     A decay of 0.999 is that of published code (FTPipe).
     """
 
-    state_names: ClassVar[tuple[str, ...]] = (STEP,)
+    state_names: ClassVar[tuple[str, ...]] = ("compensation_step",)
     needs_present: ClassVar[bool] = True
     needs_read: ClassVar[bool] = True
+    learn: ClassVar[str] = """
+        compensation_step = compensation_step * gap_decay + change * change * gap_rest
+    """
 
     decay: float = 0.999
     weight_decay: float = 0.0
 
-    def correct(
-        self,
-        gradient: Array,
-        read: Array,
-        present: Array | None,
-        tau: int,
-        state: Mapping[str, Array],
-        clock: int,
-        scratch: tuple[Array, Array],
-    ) -> None:
+    @property
+    def correct(self) -> str:
         """See Compensation."""
-        if clock == 0:
-            return
-        xp, (penalty, other) = module_of(gradient), scratch
-        xp.multiply(state[STEP], 1 / (1 - self.decay**clock), out=other)
-        xp.sqrt(other, out=other)
-        xp.add(other, EPSILON, out=other)
-        xp.subtract(present, read, out=penalty)
-        xp.absolute(penalty, out=penalty)
-        xp.divide(penalty, other, out=penalty)
-        xp.minimum(penalty, float(tau), out=penalty)
-        xp.add(penalty, 1.0, out=penalty)
         if not self.weight_decay:
-            xp.divide(gradient, penalty, out=gradient)
-            return
-        xp.multiply(read, self.weight_decay, out=other)
-        xp.add(gradient, other, out=gradient)
-        xp.divide(gradient, penalty, out=gradient)
-        xp.subtract(gradient, other, out=gradient)  # the optimiser adds it again
+            return GAP + "    gradient = gradient / (gap + gap_one)"
+        # all of the sum is divided, and the optimiser adds the decay as a whole
+        whole = "(gradient + parameters * gap_weight_decay)"
+        return GAP + f"    gradient = gradient - {whole} * gap / (gap + gap_one)"
 
-    def learn(
-        self, change: Array, tau: int, state: Mapping[str, Array], clock: int, scratch: Array
-    ) -> None:
+    def scalars(self, tau: int, clock: int) -> dict[str, float]:
         """See Compensation."""
-        xp, mean = module_of(change), state[STEP]
-        xp.multiply(change, change, out=scratch)
-        xp.multiply(scratch, 1 - self.decay, out=scratch)
-        xp.multiply(mean, self.decay, out=mean)
-        xp.add(mean, scratch, out=mean)
+        return {
+            "gap_decay": self.decay,
+            "gap_rest": 1 - self.decay,
+            "gap_correction": 1 / (1 - self.decay**clock) if clock else 1.0,
+            "gap_epsilon": EPSILON,
+            "gap_limit": float(tau) if clock else 0.0,
+            "gap_one": 1.0,
+            "gap_weight_decay": self.weight_decay,
+        }

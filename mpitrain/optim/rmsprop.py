@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
-
-import numpy.typing as npt
-
-from mpitrain.core.arrays import Array, module_of
-from mpitrain.optim.base import add_weight_decay, zeros
+from typing import ClassVar
 
 
 @dataclass(frozen=True)
 class RmsProp:
-    """s <- decay s + (1 - decay) g^2; change = -step * g / (sqrt(s) + epsilon).
+    """s <- decay s + (1 - decay) g^2; change = -step * g / (sqrt(s) + epsilon); see Optimizer.
 
     Attributes:
         decay: of the mean squared gradient, 0 <= decay < 1.
@@ -25,33 +19,21 @@ class RmsProp:
     """
 
     state_names: ClassVar[tuple[str, ...]] = ("square",)
+    formula: ClassVar[str] = """
+        square = square * decay + gradient * gradient * rest
+        change = gradient / (sqrt(square) + epsilon) * step
+    """
+    decouples_decay: ClassVar[bool] = False
 
     decay: float = 0.9
     epsilon: float = 1e-8
     weight_decay: float = 0.0
 
-    def init(self, num: int, dtype: npt.DTypeLike, xp: Any) -> dict[str, Array]:
-        """Return a zero mean; see Optimizer."""
-        return zeros(self.state_names, num, dtype, xp)
-
-    def update_into(
-        self,
-        state: Mapping[str, Array],
-        gradient: Array,
-        parameters: Array,
-        step_size: float,
-        clock: int,
-        out: Array,
-    ) -> None:
-        """Write the change; see Optimizer."""
-        xp = module_of(gradient)
-        square = state["square"]
-        add_weight_decay(gradient, parameters, self.weight_decay, out)
-        xp.multiply(gradient, gradient, out=out)
-        xp.multiply(out, 1 - self.decay, out=out)
-        xp.multiply(square, self.decay, out=square)
-        xp.add(square, out, out=square)
-        xp.sqrt(square, out=out)
-        xp.add(out, self.epsilon, out=out)
-        xp.divide(gradient, out, out=out)
-        xp.multiply(out, -step_size, out=out)
+    def scalars(self, step_size: float, clock: int) -> dict[str, float]:
+        """See Optimizer."""
+        return {
+            "decay": self.decay,
+            "rest": 1 - self.decay,
+            "epsilon": self.epsilon,
+            "step": -step_size,
+        }

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
-from mpitrain.core.arrays import Array, module_of
 from mpitrain.optim.compensation import Compensation
-
-AHEAD = "compensation_ahead"
 
 
 @dataclass(frozen=True)
@@ -23,15 +19,11 @@ class WeightPrediction(Compensation):
     on multi-GPU platform" (SpecTrain), 2018, for pipelines; here with the measured staleness.
     """
 
-    state_names: ClassVar[tuple[str, ...]] = (AHEAD,)
+    state_names: ClassVar[tuple[str, ...]] = ("compensation_ahead",)
     needs_read: ClassVar[bool] = True
+    predict: ClassVar[str] = "parameters = parameters + compensation_ahead"
+    learn: ClassVar[str] = "compensation_ahead = change * tau"
 
-    def predict(self, parameters: Array, state: Mapping[str, Array]) -> None:
+    def scalars(self, tau: int, clock: int) -> dict[str, float]:
         """See Compensation."""
-        module_of(parameters).add(parameters, state[AHEAD], out=parameters)
-
-    def learn(
-        self, change: Array, tau: int, state: Mapping[str, Array], clock: int, scratch: Array
-    ) -> None:
-        """See Compensation."""
-        module_of(change).multiply(change, float(tau), out=state[AHEAD])
+        return {"tau": float(tau)}

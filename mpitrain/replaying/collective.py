@@ -73,8 +73,7 @@ class CollectiveReplay:
         is_good = update.begin(worker.record, num_samples, worker.record.ticket)
         for worker.record.loss, _ in losses:
             check_good(worker, is_good=is_good)
-        update.compute()
-        np.add(self.parameters, update.change, out=self.parameters)
+        update.apply()
         worker.record.update_norm = update.norm()
         for row, (loss, num) in zip(rows, losses, strict=True):
             worker.begin(self._schedule, row)

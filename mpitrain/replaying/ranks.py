@@ -43,12 +43,12 @@ class Worker:
         self._plan = plan
         self._gradient = plan.model.layout.views(self.update.gradient)
         self._own = plan.model.layout.views(self.update.parameters)
-        self._shared_vector, self._shared = self.update.parameters, self._own
+        self._shared = self._own
         self._compute = _gradient_of(plan, self.update)
 
     def share(self, parameters: Vector) -> None:
         """Compute gradients in place from ``parameters``, (n,), where ``step`` is asked to."""
-        self._shared_vector = parameters
+        self.update.read_from(parameters)
         self._shared = self._plan.model.layout.views(parameters)
 
     def begin(self, schedule: Schedule, row: int) -> None:
@@ -82,7 +82,7 @@ class Worker:
         record, update = self.record, self.update
         check_good(self, is_good=update.begin(record, record.num_samples, record.ticket))
         if not update.needs_present:
-            update.compute(self._shared_vector if is_in_place else None)
+            update.compute(is_elsewhere=is_in_place)
 
 
 def workers_in_turn(plan: Plan, size: int) -> list[Worker]:

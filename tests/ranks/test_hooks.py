@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import numpy as np
@@ -28,37 +27,27 @@ STEPS = 60
 
 
 class Watching(Compensation):
-    """Changes nothing; notes how far the parameters have moved, and the staleness."""
+    """Changes nothing; notes the gradient, how far the parameters have moved, and the staleness."""
 
+    state_names: ClassVar[tuple[str, ...]] = ("seen_gradient", "seen_move", "seen_change")
     needs_present: ClassVar[bool] = True
     needs_read: ClassVar[bool] = True
+    learn: ClassVar[str] = "seen_change = change * tau"
 
-    def __init__(self) -> None:
-        self.seen: list[tuple[float, int]] = []
-        self._moved = 0.0
-
-    def correct(
-        self,
-        gradient: Vector,
-        read: Vector,
-        present: Vector | None,
-        tau: int,
-        state: Mapping[str, Vector],
-        clock: int,
-        scratch: tuple[Vector, Vector],
-    ) -> None:
+    @property
+    def correct(self) -> str:
         """Look at the parameters."""
-        moved = read - present
-        assert np.all(moved == moved[0])
-        assert np.all(gradient == 1)
-        self._moved = float(moved[0])
+        return "seen_gradient = gradient * one\nseen_move = parameters - present"
 
-    def learn(
-        self, change: Vector, tau: int, state: Mapping[str, Vector], clock: int, scratch: Vector
-    ) -> None:
-        """Look at the change, factor and all."""
-        assert np.all(change == -2)
-        self.seen.append((self._moved, tau))
+    def scalars(self, tau: int, clock: int) -> dict[str, float]:
+        """Return the staleness."""
+        return {"tau": float(tau), "one": 1.0}
+
+
+def same(values: Vector) -> float:
+    """Return the value that all elements have."""
+    assert np.all(values == values[0])
+    return float(values[0])
 
 
 @pytest.mark.ranks(1, 2, 4, mpis=("openmpi", "mpich"))
@@ -71,15 +60,14 @@ def test_compensation_and_factor_see_present_values_and_staleness(comm: MPI.Intr
     world = World(comm)
     shards = Shards(40, 3, world.size)
     window = ParameterWindow(world, shards, "float64", world.patience)
-    watching = Watching()
-    seen = watching.seen
+    seen: list[tuple[float, float]] = []
     update = Update(
         Sgd(),
         Schedule("constant", 1.0),
         shards,
         "float64",
         factor=lambda _tau: 2.0,
-        compensation=watching,
+        compensation=Watching(),
     )
     mode = Windowed(
         world,
@@ -98,6 +86,10 @@ def test_compensation_and_factor_see_present_values_and_staleness(comm: MPI.Intr
         record.num_samples = 8
         assert mode.write(record)
         assert record.factor == 2.0
+        for part in map(shards.slice, range(3)):
+            assert same(update.state["seen_gradient"][part]) == 1
+            tau = -same(update.state["seen_change"][part]) / 2  # the change, factor and all, is -2
+            seen.append((same(update.state["seen_move"][part]), tau))
         assert record.update_norm == pytest.approx(2 * 40**0.5)
     world.meet("all have finished")
     assert mode.position().steps == STEPS

@@ -9,12 +9,25 @@ from typing import Any
 import pytest
 
 from mpitrain.core.arrays import array_module
+from mpitrain.kernels.twins import Twin, device_twin, host_twin
 
 
 @pytest.fixture(params=["cpu", pytest.param("cuda", marks=pytest.mark.gpu)])
 def xp(request: pytest.FixtureRequest) -> Any:
     """Return NumPy, then CuPy (marked gpu)."""
     return array_module(request.param)
+
+
+@pytest.fixture(params=["numpy", "numba", pytest.param("cuda", marks=pytest.mark.gpu)])
+def twin(request: pytest.FixtureRequest) -> Twin:
+    """Return what runs kernels: NumPy, Numba, then CUDA (marked gpu)."""
+    return device_twin() if request.param == "cuda" else host_twin(request.param)
+
+
+@pytest.fixture(params=["numpy", "numba"])
+def on_host(request: pytest.FixtureRequest) -> Twin:
+    """Return what runs kernels on the host."""
+    return host_twin(request.param)
 
 
 @pytest.fixture

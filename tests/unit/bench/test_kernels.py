@@ -2,11 +2,11 @@ from __future__ import annotations
 
 import pytest
 
-from mpitrain.bench.kernels import FORMS, measure
+from mpitrain.bench.kernels import measure
 
 
 def test_bench_kernels_measures_every_kernel_beside_its_floor() -> None:
-    """A row for the norm and for each form of each optimiser: times, a rate, both ratios."""
+    """A row for the norm, each form of each optimiser, each compensation, on both twins."""
     rows = list(measure(1))
     moved = {
         "sgd": (2, 3),
@@ -17,9 +17,19 @@ def test_bench_kernels_measures_every_kernel_beside_its_floor() -> None:
         "adagrad": (4, 5),
         "rmsprop": (4, 5),
     }
-    forms = [(kind, form, moved[kind][form != "change"]) for kind in moved for form in FORMS]
-    expected = [("squared_norm", None, 1), *forms]
-    assert [(row["kernel"], row.get("form"), row["vectors_moved"]) for row in rows] == expected
+    forms = ("change", "apply", "apply_norm")
+    expected = [
+        ("squared_norm", None, 1),
+        *((kind, form, moved[kind][form != "change"]) for kind in moved for form in forms),
+        ("momentum gapaware", "shard", 8),
+        ("momentum dcasgdc", "shard", 6),
+        ("momentum dcasgda", "shard", 8),
+        ("sgd danaslim", "shard", 4),
+    ]
+    twins = [row["twin"].partition(" ")[0] for row in rows]
+    assert twins == ["numpy"] * len(expected) + ["numba"] * len(expected)
+    found = [(row["kernel"], row.get("form"), row["vectors_moved"]) for row in rows]
+    assert found == expected * 2
     for row in rows:
         assert row["mib"] == 1
         assert row["unfused_us"] > 0

@@ -9,14 +9,18 @@ import numpy as np
 import pytest
 
 from mpitrain.kernels.cuda_source import OPTIONS, cuda_source
-from mpitrain.kernels.formulas import FORMULAS, update_program, update_scalars
 from mpitrain.kernels.program import Program, program
+from mpitrain.optim.compensation import Compensation
+from mpitrain.optim.fused import NOTHING, update_program, update_scalars
 from tests.unit.kernels.nvrtc import compile_cubin
+from tests.unit.optim.test_fused import COMPENSATIONS, OPTIMIZERS
+from tests.unit.optim.updates import plain_update
 
 PROCESSORS = ("sm_80", "sm_90", "sm_100")
 BOTH_TYPES = ("float32", "float64")
 
-every_kind = pytest.mark.parametrize("kind", FORMULAS)
+every_optimizer = pytest.mark.parametrize("name", OPTIMIZERS)
+every_compensation = pytest.mark.parametrize("correction", COMPENSATIONS)
 with_and_without_decay = pytest.mark.parametrize("weight_decay", [0.0, 0.1])
 
 
@@ -31,18 +35,36 @@ def compile_everywhere(made: Program) -> None:
                 assert len(wide) >= len(names)
 
 
-@every_kind
+@every_optimizer
 @with_and_without_decay
-def test_cuda_source_of_every_update_compiles(kind: type, weight_decay: float) -> None:
+def test_cuda_source_of_every_update_compiles(name: str, weight_decay: float) -> None:
     """The change alone and applied and measured, for each kind of processor, without a warning."""
-    optimizer = kind(weight_decay=weight_decay)
-    compile_everywhere(update_program(optimizer, applies=False, measures=False))
+    optimizer = OPTIMIZERS[name](weight_decay)
+    compile_everywhere(update_program(optimizer))
     compile_everywhere(update_program(optimizer, applies=True, measures=True))
 
 
-def test_cuda_source_of_the_squared_norm_compiles() -> None:
-    """A program without a line, which only measures."""
-    compile_everywhere(program((), memory=("vector",), stores=(), measured="vector"))
+@every_compensation
+@with_and_without_decay
+def test_cuda_source_of_every_compensation_compiles(correction: str, weight_decay: float) -> None:
+    """In one pass with an optimiser; the first and the second part alone."""
+    optimizer, compensation = OPTIMIZERS["momentum"](weight_decay), COMPENSATIONS[correction](0.1)
+    compile_everywhere(update_program(optimizer, compensation, measures=True))
+    compile_everywhere(update_program(optimizer, compensation, finishes=False))
+    compile_everywhere(update_program(optimizer, compensation, begins=False))
+
+
+def test_cuda_source_of_prediction_and_squared_norm_compiles() -> None:
+    """A program without a line, which only measures, is one too."""
+    compile_everywhere(program("", memory=("vector",), stores=(), measured="vector"))
+    text = COMPENSATIONS["prediction"](0.0).predict
+    memory = ("parameters", "compensation_ahead")
+    compile_everywhere(program(text, memory=memory, stores=("parameters",)))
+
+
+def smaller(one: Any, other: Any) -> Any:
+    """Return what the C function of this name does."""
+    return np.where(one > other, other, one)
 
 
 def run_element(source: str, values: dict[str, Any]) -> dict[str, Any]:
@@ -50,34 +72,75 @@ def run_element(source: str, values: dict[str, Any]) -> dict[str, Any]:
     body = re.search(r"element = \[&\]\(.*?\) \{(.*?)\};", source, re.DOTALL)
     assert body
     lines = [line.strip() for line in body[1].split(";") if line.strip()]
-    names = {**values, "sqrt": np.sqrt}
+    names = {**values, "sqrt": np.sqrt, "fabs": np.absolute, "smaller": smaller}
     for line in lines:
         if not line.startswith(("real ", "return ")):
             exec(line, {}, names)
     return names
 
 
-@every_kind
+@every_optimizer
+@every_compensation
 @with_and_without_decay
 @pytest.mark.parametrize("dtype", BOTH_TYPES)
-def test_cuda_source_computes_what_the_optimizer_does(
-    kind: type, weight_decay: float, dtype: str
+def test_cuda_source_computes_the_plain_formula(
+    name: str, correction: str, weight_decay: float, dtype: str
 ) -> None:
     """The text's own lines, run on NumPy's numbers over several steps, give the same bits."""
-    optimizer, num = kind(weight_decay=weight_decay), 101
-    made = update_program(optimizer, applies=True, measures=False)
-    source, random = cuda_source(made, dtype), np.random.default_rng()
-    state, own = (optimizer.init(num, dtype, np) for _ in range(2))
-    parameters = random.standard_normal(num).astype(dtype)
+    optimizer, num = OPTIMIZERS[name](weight_decay), 101
+    compensation: Compensation = COMPENSATIONS[correction](weight_decay)
+    source, random = (
+        cuda_source(update_program(optimizer, compensation), dtype),
+        np.random.default_rng(),
+    )
+    states = (*optimizer.state_names, *compensation.state_names)
+    own: dict[str, Any] = {state: np.zeros(num, dtype) for state in states}
+    plain = dict(own)
     for clock in range(4):
-        gradient = random.standard_normal(num).astype(dtype)
-        scalars = update_scalars(optimizer, 0.03, clock, 1 / 3, 0.7)
-        typed = {name: np.dtype(dtype).type(value) for name, value in scalars.items()}
-        names = run_element(
-            source, {**typed, **own, "gradient": gradient, "parameters": parameters}
-        )
-        own = {name: names[name] for name in own}
-        change, scaled = np.empty(num, dtype), gradient * typed["gradient_factor"]
-        optimizer.update_into(state, scaled, parameters, 0.03, clock, change)
-        parameters = parameters + change * typed["factor"]
-        np.testing.assert_array_equal(names["parameters"], parameters)
+        fresh = {
+            vector: random.standard_normal(num).astype(dtype)
+            for vector in ("gradient", "parameters", "present")
+        }
+        scalars = {
+            **update_scalars(optimizer, 0.03, clock, 1 / 3),
+            **compensation.scalars(3, clock),
+            "factor": 0.7,
+        }
+        typed = {key: np.dtype(dtype).type(value) for key, value in scalars.items()}
+        names = run_element(source, {**typed, **own, **fresh})
+        own = {state: names[state] for state in states}
+        plain |= fresh
+        plain_update(optimizer, compensation, plain, scalars, dtype)
+        for vector in ("change", *states):
+            np.testing.assert_array_equal(names[vector], plain[vector])
+
+
+@pytest.mark.parametrize(
+    ("name", "decay", "change", "applied"),
+    [("sgd", 0, 2, 3), ("momentum", 0, 4, 5), ("adam", 0, 6, 7), ("adamw", 0.1, 7, 7)],
+)
+def test_update_moves_no_vector_more_than_it_must(
+    name: str, decay: float, change: int, applied: int
+) -> None:
+    """Parameters are read only for decay or to be added to; then no change is written."""
+    optimizer = OPTIMIZERS[name](decay)
+    assert update_program(optimizer).num_moved == change
+    assert update_program(optimizer, applies=True).num_moved == applied
+
+
+@pytest.mark.parametrize(
+    ("correction", "extra"),
+    [
+        ("none", 0),
+        ("dc_asgd_c", 2),  # present and read
+        ("gap_aware", 4),  # and the mean of squares, read and written
+        ("dc_asgd_a", 4),
+        ("dana_slim", 2),  # its velocity, read and written
+        ("prediction", 1),  # written for the next time
+    ],
+)
+def test_compensation_moves_only_what_it_must_read_and_learn(correction: str, extra: int) -> None:
+    """In the pass that there is anyway."""
+    optimizer, compensation = OPTIMIZERS["momentum"](0.0), COMPENSATIONS[correction](0.0)
+    plain = update_program(optimizer, NOTHING).num_moved
+    assert update_program(optimizer, compensation).num_moved == plain + extra

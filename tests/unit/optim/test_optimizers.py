@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import numpy as np
 import pytest
 
 from mpitrain.core.shards import Shards
+from mpitrain.kernels.twins import Twin, host_twin
 from mpitrain.optim.adagrad import Adagrad
 from mpitrain.optim.adam import Adam
 from mpitrain.optim.adamw import AdamW
@@ -18,8 +18,8 @@ from mpitrain.optim.momentum import Momentum
 from mpitrain.optim.nesterov import Nesterov
 from mpitrain.optim.rmsprop import RmsProp
 from mpitrain.optim.sgd import Sgd
+from tests.unit.optim.updates import Stepper, zeros
 
-PeakBytes = Callable[[Callable[[], object]], int]
 Change = Iterator[float]
 
 STEP = 0.03
@@ -103,19 +103,20 @@ with_and_without_decay = pytest.mark.parametrize("weight_decay", [0.0, 0.1])
 
 @every_optimizer
 @with_and_without_decay
-def test_optimizer_equals_its_published_formula(xp: Any, name: str, weight_decay: float) -> None:
+def test_optimizer_equals_its_published_formula(twin: Twin, name: str, weight_decay: float) -> None:
     """Over 20 steps with fresh gradients every change is that of the reference."""
     make, reference = SUBJECTS[name]
-    optimizer, random = make(weight_decay), np.random.default_rng(len(name))
+    xp, optimizer = twin.xp, make(weight_decay)
+    stepper, random = Stepper(optimizer, "float64", twin), np.random.default_rng(len(name))
     num, num_steps = 13, 20
     gradients = random.standard_normal((num_steps, num))
     visited = random.standard_normal((num_steps, num))
-    state = optimizer.init(num, "float64", xp)
+    state = zeros(optimizer, num, "float64", xp)
     out = xp.full(num, np.nan)
     changes = []
     for clock in range(num_steps):
         gradient, parameters = xp.asarray(gradients[clock].copy()), xp.asarray(visited[clock])
-        optimizer.update_into(state, gradient, parameters, STEP, clock, out)
+        stepper.change(state, gradient, parameters, STEP, clock, out)
         changes.append(out.tolist())
     for element in range(num):
         pairs = zip(gradients[:, element].tolist(), visited[:, element].tolist(), strict=True)
@@ -129,93 +130,66 @@ def test_optimizer_equals_its_published_formula(xp: Any, name: str, weight_decay
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("count", [2, 7, 64])
 def test_optimizer_shard_by_shard_equals_whole_bit_for_bit(
-    xp: Any, name: str, weight_decay: float, dtype: str, count: int
+    twin: Twin, name: str, weight_decay: float, dtype: str, count: int
 ) -> None:
     """Cutting the vector changes no bit of any change or state, over several steps."""
-    optimizer = SUBJECTS[name][0](weight_decay)
-    num = 1037
+    xp, optimizer = twin.xp, SUBJECTS[name][0](weight_decay)
+    stepper, num = Stepper(optimizer, dtype, twin), 1037
     shards = Shards(num, count, 3)
     random = np.random.default_rng(count)
-    whole, pieces = (optimizer.init(num, dtype, xp) for _ in range(2))
+    whole, pieces = (zeros(optimizer, num, dtype, xp) for _ in range(2))
     parameters = xp.asarray(random.standard_normal(num).astype(dtype))
     out, out_pieces = xp.empty(num, dtype), xp.empty(num, dtype)
     for clock in range(5):
         values = random.standard_normal(num).astype(dtype)
         gradient, same = xp.asarray(values), xp.asarray(values.copy())
-        optimizer.update_into(whole, gradient, parameters, 0.1, clock, out)
+        stepper.change(whole, gradient, parameters, 0.1, clock, out)
         for shard in reversed(range(count)):
             part = shards.slice(shard)
             state = {key: vector[part] for key, vector in pieces.items()}
-            optimizer.update_into(state, same[part], parameters[part], 0.1, clock, out_pieces[part])
+            stepper.change(state, same[part], parameters[part], 0.1, clock, out_pieces[part])
         xp.testing.assert_array_equal(out_pieces, out)
         for key in optimizer.state_names:
             xp.testing.assert_array_equal(pieces[key], whole[key])
 
 
 @every_optimizer
-@with_and_without_decay
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_optimizer_allocates_nothing(
-    name: str, weight_decay: float, dtype: str, peak_bytes: PeakBytes
-) -> None:
-    """An update takes no memory that grows with the vector, not even the first one."""
-    optimizer = SUBJECTS[name][0](weight_decay)
-    num = 200_000
-    state = optimizer.init(num, dtype, np)
-    gradient, parameters, out = (np.ones(num, dtype) for _ in range(3))
-    used = peak_bytes(lambda: optimizer.update_into(state, gradient, parameters, 0.1, 0, out))
-    assert used < 4096
-
-
-@every_optimizer
-def test_optimizer_leaves_the_parameters_alone(xp: Any, name: str) -> None:
+def test_optimizer_leaves_the_parameters_alone(twin: Twin, name: str) -> None:
     """Only gradient, state and out are written to."""
-    optimizer = SUBJECTS[name][0](0.1)
-    state = optimizer.init(5, "float64", xp)
+    xp, optimizer = twin.xp, SUBJECTS[name][0](0.1)
+    stepper, state = Stepper(optimizer, "float64", twin), zeros(optimizer, 5, "float64", xp)
     parameters = xp.arange(5.0)
-    optimizer.update_into(state, xp.ones(5), parameters, 0.1, 0, xp.empty(5))
+    stepper.change(state, xp.ones(5), parameters, 0.1, 0, xp.empty(5))
     xp.testing.assert_array_equal(parameters, xp.arange(5.0))
 
 
 @every_optimizer
-def test_optimizer_state_starts_at_zero(xp: Any, name: str) -> None:
-    """The state has the stated names, the asked length, type and place."""
-    optimizer = SUBJECTS[name][0](0.0)
-    state = optimizer.init(5, "float32", xp)
-    assert tuple(state) == optimizer.state_names
-    for vector in state.values():
-        assert isinstance(vector, xp.ndarray)
-        assert vector.shape == (5,)
-        assert vector.dtype == np.float32
-        assert not vector.any()
-
-
-@every_optimizer
-def test_optimizer_moves_nothing_when_step_size_is_zero(xp: Any, name: str) -> None:
+def test_optimizer_moves_nothing_when_step_size_is_zero(twin: Twin, name: str) -> None:
     """A rate of zero is a change of zero."""
-    optimizer = SUBJECTS[name][0](0.1)
-    state = optimizer.init(5, "float64", xp)
+    xp, optimizer = twin.xp, SUBJECTS[name][0](0.1)
+    stepper, state = Stepper(optimizer, "float64", twin), zeros(optimizer, 5, "float64", xp)
     out = xp.full(5, np.nan)
-    optimizer.update_into(state, xp.ones(5), xp.arange(5.0), 0.0, 0, out)
+    stepper.change(state, xp.ones(5), xp.arange(5.0), 0.0, 0, out)
     assert not out.any()
 
 
 @every_optimizer
-def test_optimizer_stays_finite_when_a_gradient_is_zero(xp: Any, name: str) -> None:
+def test_optimizer_stays_finite_when_a_gradient_is_zero(twin: Twin, name: str) -> None:
     """A parameter without gradient, such as a dead unit's, does not move."""
-    optimizer = SUBJECTS[name][0](0.0)
-    state = optimizer.init(3, "float32", xp)
+    xp, optimizer = twin.xp, SUBJECTS[name][0](0.0)
+    stepper, state = Stepper(optimizer, "float32", twin), zeros(optimizer, 3, "float32", xp)
     out = xp.full(3, np.nan, "float32")
     for clock in range(3):
         zero = xp.zeros(3, "float32")
-        optimizer.update_into(state, zero, xp.ones(3, "float32"), 0.1, clock, out)
+        stepper.change(state, zero, xp.ones(3, "float32"), 0.1, clock, out)
         assert not out.any()
 
 
 def test_adam_first_step_has_the_length_of_the_rate() -> None:
     """With the bias correction the first change is the rate, whatever the gradient's size."""
     optimizer = Adam(epsilon=1e-30)
+    stepper = Stepper(optimizer, "float64", host_twin("numpy"))
     gradient = np.array([1e-6, -1.0, 1e6])
     out = np.empty(3)
-    optimizer.update_into(optimizer.init(3, "float64", np), gradient, np.zeros(3), 0.1, 0, out)
+    stepper.change(zeros(optimizer, 3, "float64", np), gradient, np.zeros(3), 0.1, 0, out)
     np.testing.assert_allclose(out, [-0.1, 0.1, -0.1], rtol=1e-12)

@@ -1,0 +1,102 @@
+"""Which twin of the kernels runs: NumPy or Numba on the host, CUDA on a device."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from mpitrain.core.arrays import Array, array_module
+from mpitrain.core.errors import UserError
+from mpitrain.core.measures import sum_of_squares
+from mpitrain.kernels.blocks import BlockKernel
+from mpitrain.kernels.compiled import CompiledKernel, load_numba
+from mpitrain.kernels.cuda import DeviceKernel
+from mpitrain.kernels.kernel import Kernel
+from mpitrain.kernels.program import Program, program
+
+HOST_TWINS = ("auto", "numpy", "numba")
+
+
+@dataclass(frozen=True)
+class Twin:
+    """One way to run programs.
+
+    Attributes:
+        name: "numpy", "numba" or "cuda".
+        version: of the library that runs or compiles them.
+        xp: array module of their vectors.
+        make: program, dtype -> kernel.
+    """
+
+    name: str
+    version: str
+    xp: Any
+    make: Callable[[Program, npt.DTypeLike], Kernel]
+
+    @property
+    def label(self) -> str:
+        """Name and version, for the log."""
+        return f"{self.name} {self.version}"
+
+
+def host_twin(name: str = "auto") -> Twin:
+    """Return a twin for vectors on the host.
+
+    Args:
+        name: "numpy", "numba", or "auto", which is "numba" where it is installed.
+
+    Raises:
+        UserError: Numba is asked for and cannot be loaded.
+    """
+    if name != "numpy":
+        try:
+            return Twin("numba", str(load_numba().__version__), np, CompiledKernel)
+        except ImportError as error:
+            if name == "numba":
+                message = (
+                    f"device.kernels 'numba' needs Numba, which cannot be loaded ({error}); "
+                    "pip install 'mpitrain[fast]', or choose 'numpy'"
+                )
+                raise UserError(message) from error
+    return Twin("numpy", np.__version__, np, BlockKernel)
+
+
+def device_twin() -> Twin:
+    """Return the twin for vectors on the current device.
+
+    Raises:
+        UserError: there is no CuPy.
+    """
+    xp = array_module("cuda")
+    return Twin("cuda", f"CuPy {xp.__version__}", xp, DeviceKernel)
+
+
+class SquaredNorm:
+    """The sum of squares of a vector; on a device left there, and nothing waits for it."""
+
+    def __init__(self, vector: Array, twin: Twin) -> None:
+        """Measure ``vector``, (m,), contiguous, whenever ``measure`` is called.
+
+        Attributes:
+            out: (1,), float64, beside the vector.
+        """
+        self.out = twin.xp.zeros(1)
+        self._vector, self._is_on_host = vector, twin.xp is np
+        if not self._is_on_host:
+            made = program("", memory=("vector",), stores=(), measured="vector")
+            self._run = twin.make(made, vector.dtype).bind({"vector": vector}, self.out)
+
+    def measure(self) -> None:
+        """Write the sum of the squared elements to ``out``.
+
+        On the host the bits of ``sum_of_squares``; on a device the same bits whenever length and
+        alignment are the same.
+        """
+        if self._is_on_host:
+            self.out[0] = sum_of_squares(self._vector)
+        else:
+            self._run({})
