@@ -18,6 +18,7 @@ from mpitrain.devices.transfer import Transfer, transfer_of
 LENGTHS = (33, 0, 1, 7, 2, 64, 0, 5)
 NUM_STEPS = 12
 DTYPE = np.float64
+PACK = 2  # elements in 16 bytes
 STEPS = range(1, NUM_STEPS + 1)
 
 Vector = npt.NDArray[Any]
@@ -39,13 +40,14 @@ class Machine:
         self.parts = [slice(*ends) for ends in zip([0, *stops], stops, strict=False)]
         self.size = stops[-1]
 
-    def empty(self) -> Any:
-        """Return a vector of anything on the device."""
-        return self._xp.empty(self.size, DTYPE)
-
     def transfer(self) -> Transfer:
         """Return the transfer of a new vector."""
-        return transfer_of(self._xp, self.empty(), self.parts)
+        return transfer_of(self._xp, self._xp.empty(self.size, DTYPE), self.parts)
+
+    def scratch(self) -> Transfer:
+        """Return the transfer of one part: room for the longest, at any distance from a pack."""
+        longest = max(part.stop - part.start for part in self.parts) + PACK - 1
+        return transfer_of(self._xp, self._xp.empty(longest, DTYPE), [slice(0, longest)])
 
     def launch(self, kernel: Callable[..., object], *arguments: object) -> None:
         """Run a kernel on the device, or enqueue it there."""
@@ -157,6 +159,7 @@ def compensate_shards(machine: Machine) -> None:
     """Present values up, a kernel, the change down: part by part inside a write section."""
     window, expected = machine.start(), machine.start()
     present, change = machine.transfer(), machine.transfer()
+    change_expected = np.empty_like(expected)
     for step in STEPS:
         for part in machine.walk(step):
             shard = machine.parts[part]
@@ -166,9 +169,30 @@ def compensate_shards(machine: Machine) -> None:
             machine.launch(mix, *arguments, step)
             change.download([part])
             window[shard] += change.on_host(part)
-            change_expected = np.empty_like(expected[shard])
-            mix(change_expected, expected[shard], step)
-            expected[shard] += change_expected
+        mix(change_expected, expected, step)
+        expected += change_expected
+    present.close()
+    change.close()
+    np.testing.assert_array_equal(window, expected)
+
+
+def compensate_in_scratch(machine: Machine) -> None:
+    """As compensate_shards, with room for one shard at a time, as far from 16 bytes as it is."""
+    window, expected = machine.start(), machine.start()
+    present, change = machine.scratch(), machine.transfer()
+    change_expected = np.empty_like(expected)
+    for step in STEPS:
+        for part in machine.walk(step):
+            shard = machine.parts[part]
+            first = shard.start % PACK
+            room = slice(first, first + shard.stop - shard.start)
+            present.on_host(0)[room] = window[shard]
+            present.upload(0)
+            machine.launch(mix, change.device_parts[part], present.device_parts[0][room], step)
+            change.download([part])
+            window[shard] += change.on_host(part)
+        mix(change_expected, expected, step)
+        expected += change_expected
     present.close()
     change.close()
     np.testing.assert_array_equal(window, expected)
@@ -221,6 +245,7 @@ PROGRAMS: tuple[Callable[[Machine], None], ...] = (
     reduce_pieces,
     update_pieces,
     compensate_shards,
+    compensate_in_scratch,
     overwrite_early,
     turn_round,
     close_early,
