@@ -1,0 +1,1 @@
+"""Where arrays live: the device of a rank, and copies between it and the host."""
