@@ -11,6 +11,7 @@ from mpitrain.comm.waiting import Patience
 from mpitrain.comm.window import ParameterWindow
 from mpitrain.comm.world import World
 from mpitrain.consistency.rules import Bounded, Rule, Unbounded
+from mpitrain.modes.message import Message
 from mpitrain.modes.mode import Mode
 from mpitrain.modes.synchronous import Synchronous
 from mpitrain.modes.update import Update
@@ -46,18 +47,20 @@ def open_exchange(world: World, plan: Plan, patience: Patience) -> Exchange:
 
     Collective: yes.
     """
-    update = make_update(plan)
-    update.age = int(plan.start.position.ages[world.rank])
     if plan.config.mode.kind == "bsp":
-        return _open_synchronous(world, plan, update)
-    return _open_windowed(world, plan, update, patience)
+        return _open_synchronous(world, plan)
+    return _open_windowed(world, plan, patience)
 
 
-def _open_synchronous(world: World, plan: Plan, update: Update) -> Exchange:
-    reduction = REDUCTIONS[plan.config.mode.reduction](world, update.message)
+def _open_synchronous(world: World, plan: Plan) -> Exchange:
+    position, layout = plan.start.position, plan.model.layout
+    message = Message(layout.size, layout.dtype, plan.twin)
+    update = make_update(plan, message.gradient)
+    update.age = int(position.ages[world.rank])
+    reduce = REDUCTIONS[plan.config.mode.reduction]
+    reductions = [reduce(world, vector) for vector in message.vectors]
     assert isinstance(plan.work, EqualShare)
-    position = plan.start.position
-    mode = Synchronous(update, reduction, plan.order, plan.work, world.rank, position)
+    mode = Synchronous(update, message, reductions, plan.order, plan.work, world.rank, position)
     return Exchange(
         mode=mode,
         update=update,
@@ -67,8 +70,9 @@ def _open_synchronous(world: World, plan: Plan, update: Update) -> Exchange:
     )
 
 
-def _open_windowed(world: World, plan: Plan, update: Update, patience: Patience) -> Exchange:
-    config = plan.config
+def _open_windowed(world: World, plan: Plan, patience: Patience) -> Exchange:
+    config, update = plan.config, make_update(plan)
+    update.age = int(plan.start.position.ages[world.rank])
     rule: Rule = Unbounded() if config.mode.bound is None else Bounded(config.mode.bound)
     window = ParameterWindow(world, plan.shards, plan.model.layout.dtype, patience)
     probe = WindowProbe(world, window)

@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from mpitrain.config import Config, Staleness
 from mpitrain.config.setting import MOST_INTEGER
+from mpitrain.core.arrays import Array
 from mpitrain.core.batches import BatchOrder, num_tickets
 from mpitrain.core.console import counted
 from mpitrain.core.errors import UserError
@@ -24,7 +25,7 @@ from mpitrain.data.idx import IdxSource
 from mpitrain.data.source import Source
 from mpitrain.data.synthetic import SyntheticSource
 from mpitrain.factories import Data, checked_model, checked_source, made
-from mpitrain.kernels.twins import host_twin
+from mpitrain.kernels.twins import Twin, host_twin
 from mpitrain.models.mlp import Mlp
 from mpitrain.models.model import Model
 from mpitrain.models.softmax import Softmax
@@ -146,6 +147,7 @@ class Plan:
         initial: (n,), host, the parameters that training starts from.
         start: where this life starts.
         work: how tickets are dealt out.
+        twin: what runs updates, and where the vectors of a rank are.
         own: the tables of the configuration that a script's own model and data stand for.
     """
 
@@ -157,6 +159,7 @@ class Plan:
     initial: npt.NDArray[Any]
     start: Start
     work: Work
+    twin: Twin
     own: tuple[str, ...] = ()
 
     @property
@@ -223,6 +226,7 @@ def _planned(
         initial=_initial_parameters(model, config.run.seed, is_new=is_new),
         start=start,
         work=make_work(config, source.num_samples, start.position),
+        twin=host_twin(config.device.kernels),
         own=own,
     )
 
@@ -271,8 +275,8 @@ def _num_steps(data_passes: float, tickets_per_pass: int) -> int:
     return math.ceil(steps)
 
 
-def make_update(plan: Plan, message: npt.NDArray[Any] | None = None) -> Update:
-    """Return the optimiser of one rank; its state is zeros; see Update of ``message``."""
+def make_update(plan: Plan, gradient: Array | None = None) -> Update:
+    """Return the optimiser of one rank; its state is zeros; see Update of ``gradient``."""
     size = plan.start.position.size
     settings = plan.config.optimizer
     schedule = Schedule(
@@ -297,9 +301,9 @@ def make_update(plan: Plan, message: npt.NDArray[Any] | None = None) -> Update:
         compensation=COMPENSATIONS[plan.config.staleness.compensation if is_windowed else "none"](
             plan.config
         ),
-        message=message,
+        gradient=gradient,
         applies=not is_windowed,
-        twin=host_twin(plan.config.device.kernels),
+        twin=plan.twin,
     )
 
 

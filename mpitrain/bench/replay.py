@@ -41,9 +41,10 @@ def measure() -> Iterator[dict[str, Any]]:
 def _measure(case: dict[str, Any], optimizer: str) -> dict[str, Any]:
     num_steps = case["steps"]
     plan = _plan(case["model"], optimizer, num_steps)
+    alone = _plan(case["model"], optimizer, num_steps, "bsp", 1)
     schedule = staggered(num_steps, RANKS, plan.shards.count)
     actions: dict[str, Callable[[], float]] = {
-        "loop_s": lambda: _loop(plan, num_steps),
+        "loop_s": lambda: _loop(alone, num_steps),
         "replay_s": lambda: _replay(plan, schedule),
     }
     times: dict[str, list[float]] = {name: [] for name in actions}
@@ -80,16 +81,18 @@ def staggered(num_steps: int, size: int, num_shards: int) -> Schedule:
     )
 
 
-def _plan(model: dict[str, Any], optimizer: str, num_steps: int) -> Plan:
+def _plan(
+    model: dict[str, Any], optimizer: str, num_steps: int, mode: str = "asp", ranks: int = RANKS
+) -> Plan:
     data = {"source": "synthetic", "num_samples": 4096, "num_features": 784, "batch_size": 32}
     tables: dict[str, dict[str, Any]] = {
         "run": {"steps": num_steps},
         "data": data,
         "model": model,
         "optimizer": {"kind": optimizer, "rate": 0.001},
-        "mode": {"kind": "asp"},
+        "mode": {"kind": mode},
     }
-    return make_plan(from_mapping(tables), RANKS)
+    return make_plan(from_mapping(tables), ranks)
 
 
 def _loop(plan: Plan, num_steps: int) -> float:

@@ -46,3 +46,23 @@ def load_cupy() -> Any:
 def module_of(array: Array) -> Any:
     """Return the module that ``array`` belongs to."""
     return np if isinstance(array, np.ndarray) else array_module("cuda")
+
+
+def to_host(array: Array) -> Array:
+    """Return the array itself where it is on the host, else a copy there."""
+    return array if module_of(array) is np else array.get()
+
+
+def copy_into(out: Array, source: Array) -> None:
+    """Copy all elements; the host waits where one of the two is on a device.
+
+    Args:
+        out: any shape, contiguous, host or device, overwritten.
+        source: same shape and dtype, contiguous, host or device, unchanged.
+    """
+    if module_of(out) is module_of(source):
+        module_of(out).copyto(out, source)
+    elif module_of(out) is np:
+        source.get(out=out)
+    else:
+        out.set(source)

@@ -76,13 +76,18 @@ def device_twin() -> Twin:
 
 
 class SquaredNorm:
-    """The sum of squares of a vector; on a device left there, and nothing waits for it."""
+    """The sum of squares of a vector.
+
+    Attributes:
+        out: (1,), float64, beside the vector, what ``measure`` found.
+    """
 
     def __init__(self, vector: Array, twin: Twin) -> None:
-        """Measure ``vector``, (m,), contiguous, whenever ``measure`` is called.
+        """Prepare to measure.
 
-        Attributes:
-            out: (1,), float64, beside the vector.
+        Args:
+            vector: (m,), contiguous, host or device; kept.
+            twin: of where it is.
         """
         self.out = twin.xp.zeros(1)
         self._vector, self._is_on_host = vector, twin.xp is np
@@ -91,7 +96,7 @@ class SquaredNorm:
             self._run = twin.make(made, vector.dtype).bind({"vector": vector}, self.out)
 
     def measure(self) -> None:
-        """Write the sum of the squared elements to ``out``.
+        """Write the sum of the squared elements to ``out``; nothing waits for it.
 
         On the host the bits of ``sum_of_squares``; on a device the same bits whenever length and
         alignment are the same.
@@ -100,3 +105,8 @@ class SquaredNorm:
             self.out[0] = sum_of_squares(self._vector)
         else:
             self._run({})
+
+    def value(self) -> float:
+        """Measure, wait for it and return it."""
+        self.measure()
+        return float(self.out[0])

@@ -12,17 +12,19 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from mpitrain.comm.reduction import Reduction
+from mpitrain.core.arrays import copy_into
 from mpitrain.core.batches import BatchOrder
 from mpitrain.core.position import Position
+from mpitrain.modes.message import BAD, MEET, Message
 from mpitrain.modes.record import StepRecord
-from mpitrain.modes.update import BAD, MEET, Update
+from mpitrain.modes.update import Update
 from mpitrain.modes.work import EqualShare
 
 
@@ -30,8 +32,8 @@ class Synchronous:
     """One rank's part in synchronous training.
 
     Attributes:
-        parameters: (n,), host, this rank's copy; changed by ``write``.
-        gradient: (n,), host, the model writes here.
+        parameters: (n,), host or device, this rank's copy; changed by ``write``.
+        gradient: (n,), beside the parameters, the model writes here.
         steps_done: steps finished by all ranks together.
         clock: steps finished by this rank in this era.
         calls: meetings asked for through the window: there is none.
@@ -42,17 +44,19 @@ class Synchronous:
     def __init__(
         self,
         update: Update,
-        reduction: Reduction,
+        message: Message,
+        reductions: Sequence[Reduction],
         order: BatchOrder,
         work: EqualShare,
         rank: int,
         position: Position,
     ) -> None:
-        """Train with ``update`` and ``reduction``.
+        """Train.
 
         Args:
-            update: its ``message`` is the vector that ``reduction`` sums.
-            reduction: sums gradients over the ranks.
+            update: its gradient is the message's.
+            message: what is reduced.
+            reductions: one for each of its vectors.
             order: tells how many samples a ticket has.
             work: equal shares of the tickets of this run.
             rank: this rank.
@@ -64,7 +68,7 @@ class Synchronous:
         self.clock = int(position.clocks[rank])
         self.wants_meeting: Callable[[], bool] = lambda: False
         self._update = update
-        self._reduction = reduction
+        self._message, self._reductions = message, reductions
         self._order = order
         self._work = work
         self._rank = rank
@@ -82,7 +86,7 @@ class Synchronous:
 
         Collective: yes.
         """
-        np.copyto(self.parameters, parameters)
+        copy_into(self.parameters, parameters)
 
     def start(self, record: StepRecord) -> bool:
         """Begin the next step; return False where all ranks are to meet first.
@@ -114,13 +118,14 @@ class Synchronous:
         began_s = time.perf_counter()
         update = self._update
         self.steps_done += self._work.size  # what a meeting after this step will find
-        update.signals[MEET] = self.wants_meeting()
-        update.signals[BAD] = not math.isfinite(record.loss)
-        self._reduction.sum_in_place()
+        signals = self._message.signals
+        signals[MEET] = self.wants_meeting()
+        signals[BAD] = not math.isfinite(record.loss)
+        self._reduce()
         reduced_s = time.perf_counter()
         first = self._work.ticket(self.clock, 0)
-        is_good = update.begin(record, self._batch_size(), first) and not update.signals[BAD]
-        self._is_called = not is_good or bool(update.signals[MEET])
+        is_good = update.begin(record, self._batch_size(), first) and not signals[BAD]
+        self._is_called = not is_good or bool(signals[MEET])
         if not is_good:
             self.steps_done -= self._work.size
             return False
@@ -150,15 +155,28 @@ class Synchronous:
 
         Collective: no.
         """
-        np.copyto(out, self.parameters)
+        copy_into(out, self.parameters)
         versions.fill(self._version)
 
     def close(self) -> None:
-        """Free the reduction; a second call does nothing.
+        """Free the reductions; a second call does nothing.
 
         Collective: yes.
         """
-        self._reduction.close()
+        self._message.transfer.close()
+        for reduction in self._reductions:
+            reduction.close()
+
+    def _reduce(self) -> None:
+        """Sum gradient and signals over the ranks, piece by piece."""
+        transfer, num = self._message.transfer, len(self._reductions)
+        if self._work.size == 1:
+            return
+        transfer.download(range(num))
+        for piece, reduction in enumerate(self._reductions):
+            transfer.on_host(piece)  # waits for it
+            reduction.sum_in_place()
+            transfer.upload(piece)
 
     def _batch_size(self) -> int:
         """Return the number of samples in this clock's global batch."""

@@ -10,16 +10,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 
+from mpitrain.core.arrays import Array
 from mpitrain.core.errors import MpitrainError
-from mpitrain.core.measures import clip_factor, is_finite, sum_of_squares
+from mpitrain.core.measures import clip_factor, is_finite
 from mpitrain.core.shards import Shards
 from mpitrain.kernels.kernel import Run
-from mpitrain.kernels.twins import Twin, host_twin
+from mpitrain.kernels.twins import SquaredNorm, Twin, host_twin
 from mpitrain.modes.record import StepRecord
 from mpitrain.optim.base import Optimizer
 from mpitrain.optim.compensation import Compensation
@@ -28,25 +27,19 @@ from mpitrain.optim.factors import none as no_factor
 from mpitrain.optim.fused import NOTHING, FusedUpdate, update_scalars
 from mpitrain.optim.schedules import Schedule
 
-Vector = npt.NDArray[Any]
-
-NUM_SIGNALS = 2
-MEET, BAD = range(NUM_SIGNALS)  # places in ``signals``
-
 
 class Update:
     """Turns gradients into additive updates, whole or shard by shard; allocates nothing per step.
 
     Attributes:
         gradient: (n,), the model writes the summed gradient here.
-        signals: (2,), beside the gradient: what ranks tell each other when gradients are reduced.
-        message: (n + 2,), gradient and signals in one.
         parameters: (n,), what the gradient is computed from.
         change: (n,), what is to be added to the parameters; (0,) with ``applies``.
         state: the vectors of optimiser and compensation, each (n,).
         twin: what runs the update.
         needs_present: ``finish_shard`` needs the present parameters, and ``compute`` must wait.
         needs_read: ``parameters`` must stay what was read, or is changed by ``predict_shard``.
+        is_final: ``compute`` leaves nothing to ``finish_shard`` but to say that the factor is 1.
         age: updates that the optimiser's state had seen when the clock was 0.
     """
 
@@ -61,7 +54,7 @@ class Update:
         scale: float = 1.0,
         factor: Factor = no_factor,
         compensation: Compensation = NOTHING,
-        message: Vector | None = None,
+        gradient: Array | None = None,
         applies: bool = False,
         twin: Twin | None = None,
     ) -> None:
@@ -76,22 +69,23 @@ class Update:
             scale: multiplies every update, for example 1 / P.
             factor: of the staleness of a shard's update; multiplies it too.
             compensation: corrects stale gradients.
-            message: (n + 2,), used instead of memory of its own, by several in turn.
+            gradient: (n,), used instead of memory of its own, by several in turn.
             applies: ``apply`` is used, not ``compute`` and ``finish_shard``.
-            twin: what runs the update; None is the fastest there is on the host.
+            twin: what runs the update, and where its vectors are; None is the fastest there is on
+                the host.
         """
         size = shards.size
         self.twin = host_twin() if twin is None else twin
-        self.message = np.zeros(size + NUM_SIGNALS, dtype) if message is None else message
-        self.gradient = self.message[:size]
-        self.signals = self.message[size:]
-        self.parameters = np.zeros(size, dtype)
-        self.change = np.zeros(0 if applies else size, dtype)
+        xp = self.twin.xp
+        self.gradient: Array = xp.zeros(size, dtype) if gradient is None else gradient
+        self.parameters: Array = xp.zeros(size, dtype)
+        self.change: Array = xp.zeros(0 if applies else size, dtype)
         self.age = 0
         names = (*optimizer.state_names, *compensation.state_names)
-        self.state: dict[str, Vector] = {name: np.zeros(size, dtype) for name in names}
+        self.state: dict[str, Array] = {name: xp.zeros(size, dtype) for name in names}
         self.needs_present = compensation.needs_present
         self.needs_read = compensation.needs_read
+        self.is_final = not (self.needs_present or compensation.learn or factor is not no_factor)
         self._factor, self._compensation = factor, compensation
         self._optimizer = optimizer
         self._schedule = schedule
@@ -103,10 +97,12 @@ class Update:
         self.parameters_of = [self.parameters[part] for part in slices]
         self.change_of = [self.change[part] for part in slices]
         whole = {"gradient": self.gradient, "parameters": self.parameters, "change": self.change}
-        self._whole: Mapping[str, Vector] = whole | self.state
+        self._whole: Mapping[str, Array] = whole | self.state
         self._part_of = [{k: v[part] for k, v in self._whole.items()} for part in slices]
-        # of the whole change at first, else of the shards; 0 elsewhere
-        self._squares = np.zeros(shards.count)
+        # the first is of the whole change where that is known at once, else each of a shard
+        self._squares: Array = xp.zeros(shards.count)
+        self._gradient_norm = SquaredNorm(self.gradient, self.twin)
+        self._change_norm = SquaredNorm(self.change, self.twin)
         self._is_changed_since = False
         self._fused = FusedUpdate(optimizer, compensation, dtype, self.twin)
         self._bind(applies=applies)
@@ -117,7 +113,7 @@ class Update:
         self._run: Run | None = None
         self._run_elsewhere: Run | None = None
         self._finish_of: list[Run] = []
-        self._presents: list[Vector | None] = [None] * len(self._part_of)
+        self._presents: list[Array | None] = [None] * len(self._part_of)
         if self.needs_present:
             for shard, part in enumerate(self._part_of):
                 self._finish_of.append(self._bound_to(shard, part["change"]))
@@ -128,7 +124,7 @@ class Update:
         if self._compensation.predict:
             self._predict_of = [fused.bind_prediction(part) for part in self._part_of]
 
-    def read_from(self, parameters: Vector) -> None:
+    def read_from(self, parameters: Array) -> None:
         """Let ``compute`` take other parameters where it is told to.
 
         Args:
@@ -149,7 +145,7 @@ class Update:
             num_samples: how many samples the gradient sums over.
             step: number that the schedule goes by.
         """
-        record.gradient_norm = sum_of_squares(self.gradient) ** 0.5 / num_samples
+        record.gradient_norm = self._gradient_norm.value() ** 0.5 / num_samples
         record.rate = self._schedule.rate_at(step)
         factor = clip_factor(record.gradient_norm, self._clip) / num_samples
         self._clock = self.age + record.clock
@@ -179,7 +175,7 @@ class Update:
         assert run is not None
         run(self._scalars | self._compensation.scalars(0, self._clock))
 
-    def finish_shard(self, shard: int, tau: int, present: Vector | None) -> float:
+    def finish_shard(self, shard: int, tau: int, present: Array | None) -> float:
         """Finish the change of one shard, inside its write section; return the factor.
 
         What needs the present values is computed here, the rest was by ``compute``.
@@ -207,10 +203,10 @@ class Update:
     def norm(self) -> float:
         """Return the Euclidean norm of the change."""
         if self._is_changed_since:
-            return float(sum_of_squares(self.change) ** 0.5)
+            return float(self._change_norm.value() ** 0.5)
         return float(math.fsum(self._squares.tolist()) ** 0.5)
 
-    def _bound_to(self, shard: int, present: Vector | None) -> Run:
+    def _bound_to(self, shard: int, present: Array | None) -> Run:
         self._presents[shard] = present
         vectors = {**self._part_of[shard], "present": present}
         return self._fused.bind(vectors, self._squares[shard : shard + 1])
@@ -223,7 +219,7 @@ class Update:
         }
 
     def _check_finite(self, shard: int) -> None:
-        if not is_finite(self._squares[shard], self.change_of[shard]):
+        if not is_finite(float(self._squares[shard]), self.change_of[shard]):
             message = (
                 f"the change of shard {shard}, made from a gradient corrected for its staleness, "
                 "is not finite and was not applied; take a smaller optimizer.rate or a weaker "

@@ -41,6 +41,8 @@ from mpitrain.consistency.rules import Rule
 from mpitrain.consistency.staleness import Staleness
 from mpitrain.core.errors import MpitrainError, StallError, agreed
 from mpitrain.core.position import Position
+from mpitrain.devices.transfer import transfer_of
+from mpitrain.modes.present import Present
 from mpitrain.modes.record import StepRecord
 from mpitrain.modes.update import Update
 from mpitrain.modes.work import Work
@@ -53,8 +55,8 @@ class Windowed:
     """One rank's part in training over the window.
 
     Attributes:
-        parameters: (n,), host, what this rank read last.
-        gradient: (n,), host, the model writes here.
+        parameters: (n,), host or device, what this rank read last.
+        gradient: (n,), beside the parameters, the model writes here.
         steps_done: steps finished by all ranks together, as of the last look.
         clock: steps finished by this rank in this era.
         wants_meeting: asked at every boundary and while waiting; cheap.
@@ -103,11 +105,10 @@ class Windowed:
         first = world.rank * window.shards.count // world.size
         count = window.shards.count
         self._walk = [(first + step) % count for step in range(count)]
-        self._present_of: list[npt.NDArray[Any] | None] = [None] * count
-        if update.needs_present:
-            lengths = [window.shards.length(shard) for shard in range(count)]
-            present = np.zeros(max(lengths), update.gradient.dtype)
-            self._present_of = [present[:length] for length in lengths]
+        parts, xp = [window.shards.slice(shard) for shard in range(count)], update.twin.xp
+        self._read_parts = transfer_of(xp, update.parameters, parts)
+        self._change_parts = transfer_of(xp, update.change, parts)
+        self._present = Present(update, parts) if update.needs_present else None
         self._slowest = 0
         self._liveness = Liveness(world.size, patience.limit_s)
         self._look_every_s = min(LOOK_EVERY_S, patience.limit_s / LOOKS)
@@ -161,7 +162,11 @@ class Windowed:
         Collective: no.
         """
         began_s = time.perf_counter()
-        self._read_into(self._update.parameters_of, record.version_read)
+        parts = self._read_parts
+        for shard in self._walk:
+            read = self._window.read_into(shard, parts.on_host(shard))
+            record.version_read[shard] = read
+            parts.upload(shard)
         if self._update.needs_read:
             for shard in self._walk:
                 self._update.predict_shard(shard)
@@ -178,12 +183,17 @@ class Windowed:
         is_good = self._update.begin(record, record.num_samples, record.ticket)
         if not (is_good and math.isfinite(record.loss)):
             return False
-        if not self._update.needs_present:  # keep sections short
-            self._update.compute()
+        update, changes = self._update, self._change_parts
+        if not update.needs_present:  # keep sections short
+            update.compute()
+        if update.is_final:
+            changes.download(self._walk)
         for shard in self._walk:
+            if update.is_final:
+                changes.on_host(shard)  # waits for it
             version = self._window.begin_write(shard)
             self._prepare(shard, int(record.version_read[shard]), version)
-            self._window.add(shard, self._update.change_of[shard])
+            self._window.add(shard, changes.on_host(shard))
             record.version_written[shard] = self._window.end_write(shard, version)
         self._board.advance()
         self.clock += 1
@@ -201,8 +211,9 @@ class Windowed:
         self._board.refresh()
         # all of these are in what is read next
         self.steps_done = self._start.era_steps + int(self._board.clocks.sum())
-        shards = self._window.shards
-        self._read_into([out[shards.slice(k)] for k in range(shards.count)], versions)
+        for shard in self._walk:
+            part = out[self._window.shards.slice(shard)]
+            versions[shard] = self._window.read_into(shard, part)
 
     def position(self) -> Position:
         """Return where all ranks stand; they are at rest.
@@ -241,6 +252,9 @@ class Windowed:
 
         Collective: yes.
         """
+        for transfer in (self._read_parts, self._change_parts, self._present):
+            if transfer is not None:
+                transfer.close()
         self._window.close()
 
     @property
@@ -296,14 +310,13 @@ class Windowed:
         names = ", ".join(world.named(p) for p in self._board.slowest_ranks().tolist())
         return f"rank {world.rank} waits at clock {self.clock} for {names} at clock {self._slowest}"
 
-    def _read_into(self, parts: list[npt.NDArray[Any]], versions: npt.NDArray[np.int64]) -> None:
-        for shard in self._walk:
-            versions[shard] = self._window.read_into(shard, parts[shard])
-
     def _prepare(self, shard: int, version_read: int, version_present: int) -> None:
         """Finish the change of one shard, inside its write section."""
         tau = self._staleness.of_write(shard, version_read, version_present)
-        present = self._present_of[shard]
-        if present is not None:
-            self._window.present_into(shard, present)
+        present = None
+        if self._present is not None:
+            self._window.present_into(shard, self._present.on_host(shard))
+            present = self._present.uploaded(shard)
         self._factors[shard] = self._update.finish_shard(shard, tau, present)
+        if not self._update.is_final:
+            self._change_parts.download((shard,))

@@ -7,17 +7,15 @@ sums are in memory as the tree has levels, not as there are ranks.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from mpitrain.core.arrays import Array, copy_into, module_of
 from mpitrain.plan import Plan
 from mpitrain.replaying.ranks import Worker, check_good
 from mpitrain.replaying.windowed import Load, Tell
 from mpitrain.schedules.schedule import Schedule
-
-Vector = npt.NDArray[Any]
 
 
 class CollectiveReplay:
@@ -38,7 +36,7 @@ class CollectiveReplay:
         self._plan, self._schedule, self._load, self._tell = plan, schedule, load, tell
         self._worker = workers[0]
         self.parameters = self._worker.update.parameters
-        np.copyto(self.parameters, plan.initial)
+        copy_into(self.parameters, plan.initial)
         self._version = schedule.first_version
         self._rows = np.lexsort((schedule.rank, schedule.clock)).reshape(-1, schedule.size)
         self._sum = TreeSum(self._worker.update.gradient)
@@ -88,16 +86,16 @@ class TreeSum:
     What is waiting is a row of sums over ever fewer neighbours, as the digits of a binary counter.
     """
 
-    def __init__(self, vector: Vector) -> None:
+    def __init__(self, vector: Array) -> None:
         """Sum what is in ``vector`` whenever ``add`` is called; the result goes there too."""
         self._vector = vector
-        self._sums: list[tuple[int, Vector]] = []  # level, sum
-        self._free: list[Vector] = []
+        self._sums: list[tuple[int, Array]] = []  # level, sum
+        self._free: list[Array] = []
 
     def add(self) -> None:
         """Take the vector's present values as the next rank's."""
-        copy = self._free.pop() if self._free else np.empty_like(self._vector)
-        np.copyto(copy, self._vector)
+        copy = self._free.pop() if self._free else module_of(self._vector).empty_like(self._vector)
+        copy_into(copy, self._vector)
         level = 0
         while self._sums and self._sums[-1][0] == level:
             copy, level = self._joined(copy), level + 1
@@ -108,11 +106,11 @@ class TreeSum:
         copy = self._sums.pop()[1]
         while self._sums:
             copy = self._joined(copy)
-        np.copyto(self._vector, copy)
+        copy_into(self._vector, copy)
         self._free.append(copy)
 
-    def _joined(self, right: Vector) -> Vector:
+    def _joined(self, right: Array) -> Array:
         left = self._sums.pop()[1]
-        np.add(left, right, out=left)
+        module_of(left).add(left, right, out=left)
         self._free.append(right)
         return left

@@ -7,18 +7,16 @@ copies that know the same updates hold the same bits where no update overtook an
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from mpitrain.core.arrays import Array, copy_into
 from mpitrain.models.stacked import StackedLayers, stack_of
 from mpitrain.plan import Plan
 from mpitrain.replaying.ranks import Worker, check_good
 from mpitrain.replaying.windowed import Load, Tell
 from mpitrain.schedules.delays import Delays, arrivals
-
-Vector = npt.NDArray[Any]
 
 MOST_STACKED = 1 << 18  # parameters of all copies that are computed at once: they fit a cache
 
@@ -48,11 +46,11 @@ class DelayedReplay:
         self.num_done = 0
         self._plan, self._delays, self._load, self._tell = plan, delays, load, tell
         for worker in workers:
-            np.copyto(worker.update.parameters, plan.initial)
+            copy_into(worker.update.parameters, plan.initial)
         self.parameters = workers[0].update.parameters
-        self._under_way: dict[tuple[int, int], Vector] = {}
+        self._under_way: dict[tuple[int, int], Array] = {}
         self._copies_left: dict[tuple[int, int], int] = {}
-        self._free: list[Vector] = []
+        self._free: list[Array] = []
         self._tick = 0
         self._since = 0  # first tick with an update under way
         # updates of all workers, and of each worker itself, that each copy knows of
@@ -61,7 +59,8 @@ class DelayedReplay:
         self.most_kept = 0
         size, source, layout = len(workers), plan.source, plan.model.layout
         # one worker alone is to be plain SGD to the bit
-        is_small = size > 1 and size * layout.size <= MOST_STACKED
+        self._xp = plan.twin.xp
+        is_small = self._xp is np and size > 1 and size * layout.size <= MOST_STACKED
         is_whole = plan.config.data.micro_batch_size is None
         self._stack = stack_of(plan.model, size) if is_small and is_whole else None
         shape = (size, plan.order.batch_size) if self._stack is not None else (0, 0)
@@ -109,7 +108,7 @@ class DelayedReplay:
             change = self._under_way[key]
             for reader in readers:
                 parameters = self.workers[reader].update.parameters
-                np.add(parameters, change, out=parameters)
+                self._xp.add(parameters, change, out=parameters)
                 self._known[reader] += 1
                 self._own_known[reader] += reader == source
             self._copies_left[key] -= len(readers)
@@ -158,8 +157,8 @@ class DelayedReplay:
         record.staleness_max = self._tick * size - int(self._known[worker.rank]) - own
         record.staleness_mean = float(record.staleness_max)
         key = self._tick, worker.rank
-        copy = self._free.pop() if self._free else np.empty_like(update.change)
-        np.copyto(copy, update.change)
+        copy = self._free.pop() if self._free else self._xp.empty_like(update.change)
+        copy_into(copy, update.change)
         self._under_way[key], self._copies_left[key] = copy, size
         self.most_kept = max(self.most_kept, len(self._under_way))
         self.num_done += 1

@@ -10,6 +10,7 @@ from typing import Any, Protocol, Self
 import numpy as np
 import numpy.typing as npt
 
+from mpitrain.core.arrays import Array, module_of, to_host
 from mpitrain.core.position import Position, Start
 from mpitrain.modes.record import StepRecord
 from mpitrain.plan import Plan
@@ -129,6 +130,12 @@ class ReplayedLife:
             log.close(is_complete=kind is None and self._is_whole)
 
     @property
+    def parameters(self) -> npt.NDArray[Any]:
+        """The present ones: (n,), host."""
+        present: npt.NDArray[Any] = to_host(self.engine.parameters)
+        return present
+
+    @property
     def can_go_on(self) -> bool:
         """Whether ranks can go on from here: no ticket is left out among those that are taken."""
         start = self.plan.start.position
@@ -155,7 +162,7 @@ class ReplayedLife:
         folder, life = Checkpoints(self._directory.checkpoints), plan.start.life
         path = folder.begin(position.steps)
         arrays, offsets = state_arrays(
-            plan.model.layout, self.engine.parameters, position, plan.shards.count
+            plan.model.layout, self.parameters, position, plan.shards.count
         )
         attributes = state_attributes(
             position, totals, self._run_id, life, terms_of(plan.config), Seen()
@@ -165,7 +172,9 @@ class ReplayedLife:
             state = self.workers[rank].update.state if rank < len(self.workers) else {}
             name = rank_file(rank)
             files[name] = write_checkpoint_file(
-                path / name, rank_attributes(position, rank), rank_arrays(state)
+                path / name,
+                rank_attributes(position, rank),
+                rank_arrays({name: to_host(vector) for name, vector in state.items()}),
             )
         folder.mark_complete(position.steps, life, files, {"run_id": self._run_id})
 
@@ -189,7 +198,7 @@ class ReplayedLife:
     def _made_engine(self, schedule: AnySchedule) -> tuple[list[Worker], Engine]:
         """Return the simulated ranks, as many as have a state of their own, and their engine."""
         plan, tell = self.plan, self._after_step
-        load = Loader(plan.source, plan.order, plan.model.layout.dtype, ahead=1).load
+        load = Loader(plan.source, plan.order, plan.model.layout.dtype, 1, plan.twin.xp).load
         if isinstance(schedule, Schedule) and schedule.is_collective:
             workers = [Worker(plan, 0)]
             return workers, CollectiveReplay(plan, schedule, workers, load, tell)
@@ -239,8 +248,9 @@ def carry_over(old: ReplayedLife, new: ReplayedLife) -> None:
             _mean_into(vector, [state[name] for state in sources])
 
 
-def _mean_into(out: npt.NDArray[Any], vectors: Sequence[npt.NDArray[Any]]) -> None:
-    np.copyto(out, vectors[0])
+def _mean_into(out: Array, vectors: Sequence[Array]) -> None:
+    xp = module_of(out)
+    xp.copyto(out, vectors[0])
     for vector in vectors[1:]:
-        np.add(out, vector, out=out)
-    np.divide(out, len(vectors), out=out)
+        xp.add(out, vector, out=out)
+    xp.divide(out, len(vectors), out=out)

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any
 
-import numpy.typing as npt
-
+from mpitrain.core.arrays import Array
 from mpitrain.core.batch import Batch
 from mpitrain.core.errors import MpitrainError
 from mpitrain.modes.record import StepRecord
@@ -15,8 +13,6 @@ from mpitrain.modes.update import Update
 from mpitrain.plan import Plan, make_update
 from mpitrain.running.pieces import Pieces
 from mpitrain.schedules.schedule import Schedule
-
-Vector = npt.NDArray[Any]
 
 
 class Worker:
@@ -28,16 +24,16 @@ class Worker:
         record: the row of its present step.
     """
 
-    def __init__(self, plan: Plan, rank: int, message: Vector | None = None) -> None:
+    def __init__(self, plan: Plan, rank: int, gradient: Array | None = None) -> None:
         """Allocate what a step needs; the optimiser state is zeros.
 
         Args:
             plan: of the life.
             rank: of the simulated rank.
-            message: see Update.
+            gradient: see Update.
         """
         self.rank = rank
-        self.update: Update = make_update(plan, message)
+        self.update: Update = make_update(plan, gradient)
         self.update.age = int(plan.start.position.ages[rank])
         self.record = StepRecord(plan.shards.count)
         self._plan = plan
@@ -46,7 +42,7 @@ class Worker:
         self._shared = self._own
         self._compute = _gradient_of(plan, self.update)
 
-    def share(self, parameters: Vector) -> None:
+    def share(self, parameters: Array) -> None:
         """Compute gradients in place from ``parameters``, (n,), where ``step`` is asked to."""
         self.update.read_from(parameters)
         self._shared = self._plan.model.layout.views(parameters)
@@ -92,8 +88,8 @@ def workers_in_turn(plan: Plan, size: int) -> list[Worker]:
     gradient as long as the present values are not there.
     """
     first = Worker(plan, 0)
-    message = None if first.update.needs_present else first.update.message
-    return [first, *(Worker(plan, rank, message) for rank in range(1, size))]
+    gradient = None if first.update.needs_present else first.update.gradient
+    return [first, *(Worker(plan, rank, gradient) for rank in range(1, size))]
 
 
 def _gradient_of(plan: Plan, update: Update) -> Callable[..., float]:

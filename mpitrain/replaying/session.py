@@ -127,7 +127,7 @@ class _Session:
         for version, checkpoint in marks_of(self._recording.directory, self._recorded):
             life.engine.advance_to(version)
             if not self._recording.changes:
-                self._comparison.look_at(checkpoint, layout, life.engine.parameters)
+                self._comparison.look_at(checkpoint, layout, life.parameters)
         to_the_end(life)
 
     def _look(self, row: int, record: StepRecord) -> None:
@@ -143,12 +143,12 @@ class _Session:
             source=before.source,
             start=life.start_of_next(position),
         )
-        np.copyto(new.initial, life.engine.parameters)
+        np.copyto(new.initial, life.parameters)
         return new
 
     def _conclude(self) -> Replay:
         recording, training = self._recording, self._training
-        digest = parameters_sha256(training.present.engine.parameters)
+        digest = parameters_sha256(training.present.parameters)
         verdict = judged(recording, self._comparison, digest)
         reason = f"as the replayed run: cut off, here after step {training.steps_done}"
         result = training.result(

@@ -103,7 +103,7 @@ class ScheduledTraining:
 
     def snapshot_into(self, out: npt.NDArray[Any], versions: npt.NDArray[np.int64]) -> None:
         """Copy the present parameters and their versions."""
-        np.copyto(out, self.present.engine.parameters)
+        np.copyto(out, self.present.parameters)
         versions[:] = self.present.engine.versions
 
     def train(
@@ -132,7 +132,7 @@ class ScheduledTraining:
         if self.life is not None:
             carry_over(self.life, life)
         self.life, self._look = life, look
-        evaluator = Evaluator(self, plan.model, plan.source, plan.shards)
+        evaluator = Evaluator(self, plan.model, plan.source, plan.shards, xp=plan.twin.xp)
         self._regular = list(self._regular_observers(plan, evaluator))
         with life, np.errstate(all="ignore"):  # a step says by itself what is not finite
             advance(life)
@@ -140,7 +140,7 @@ class ScheduledTraining:
                 self._progress.finish()
                 self._outcome = evaluator.outcome()
                 self._tell_evaluation(self._outcome)
-                digest = parameters_sha256(life.engine.parameters)
+                digest = parameters_sha256(life.parameters)
                 life.log.event("digest", {"parameters_sha256": digest})
         self.totals = merged([self.totals, life.totals])
         if life.can_go_on:
@@ -174,7 +174,7 @@ class ScheduledTraining:
             {k: v for k, v in self._outcome.items() if k not in ("steps", "versions")},
             self._best.seen,
             ranks=life.plan.start.position.size,
-            digest=parameters_sha256(life.engine.parameters),
+            digest=parameters_sha256(life.parameters),
             ended_early=ended_early,
             directory=str(directory.root),
         )
@@ -184,7 +184,7 @@ class ScheduledTraining:
         state = "failed" if cut_off else "done"
         directory.write_status(status_of(state, life=number, reason=cut_off))
         directory.give_reserve()
-        views = life.plan.model.layout.views(life.engine.parameters)
+        views = life.plan.model.layout.views(life.parameters)
         return Result(facts=all_facts, parameters={k: v.copy() for k, v in views.items()})
 
     def close(self) -> None:

@@ -13,19 +13,18 @@ twice, and most are not copied at all.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from mpitrain.consistency.staleness import Staleness
+from mpitrain.core.arrays import Array, copy_into
 from mpitrain.core.batch import Batch
 from mpitrain.modes.record import StepRecord
 from mpitrain.plan import Plan
 from mpitrain.replaying.ranks import Worker
 from mpitrain.schedules.schedule import Schedule
 
-Vector = npt.NDArray[Any]
 Load = Callable[[int], Batch]
 Tell = Callable[[int, StepRecord], None]
 
@@ -54,7 +53,8 @@ class WindowedReplay:
             tell: takes the row of the schedule and the record of each step that is done.
         """
         shards = plan.shards
-        self.parameters = plan.initial.copy()
+        self._xp = plan.twin.xp
+        self.parameters: Array = self._xp.array(plan.initial)
         self.workers = workers
         self.num_done = 0
         self._schedule, self._load, self._tell = schedule, load, tell
@@ -107,7 +107,7 @@ class WindowedReplay:
         worker = self.workers[rank]
         tau = self._staleness[rank].of_write(shard, self._read[row][shard], version)
         self._factors[rank, shard] = worker.update.finish_shard(shard, tau, present)
-        np.add(present, worker.update.change_of[shard], out=present)
+        self._xp.add(present, worker.update.change_of[shard], out=present)
         self._versions[shard] = version + 1
         self._left[rank] -= 1
         if not self._left[rank]:
@@ -127,7 +127,7 @@ class WindowedReplay:
             self._copy(shard, rank)
 
     def _copy(self, shard: int, rank: int) -> None:
-        np.copyto(self.workers[rank].update.parameters_of[shard], self._present[shard])
+        copy_into(self.workers[rank].update.parameters_of[shard], self._present[shard])
         self._copied[rank].add(shard)
 
     def _compute(self, row: int) -> None:

@@ -22,6 +22,7 @@ import numpy.typing as npt
 from mpitrain.comm.reports import Reports
 from mpitrain.comm.waiting import Patience
 from mpitrain.comm.world import World
+from mpitrain.core.arrays import copy_into
 from mpitrain.core.errors import CheckpointError, LogError
 from mpitrain.core.position import Position
 from mpitrain.modes.mode import Mode
@@ -109,7 +110,7 @@ class Checkpointer:
         self._parameters = np.zeros(shards.size if is_on and has_parameters else 0, dtype)
         self._versions = np.zeros(shards.count, np.int64)
         self._state_from = update.state if has_state else {}
-        self._state = {k: np.zeros_like(v) for k, v in self._state_from.items()} if is_on else {}
+        self._state = {k: np.zeros(shards.size, dtype) for k in self._state_from} if is_on else {}
         self._reports = Reports(world)
         self._job: _Job | None = None
         self._mark: _Job | None = None
@@ -221,7 +222,7 @@ class Checkpointer:
         if self._parameters.size:
             self._mode.snapshot_into(self._parameters, self._versions)
         for name, vector in self._state.items():
-            np.copyto(vector, self._state_from[name])
+            copy_into(vector, self._state_from[name])
 
     def _write(self, position: Position, totals: Totals, seen: Seen) -> dict[str, Any]:
         """Write this rank's files; the body of the thread. Returns its report."""

@@ -22,6 +22,7 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
+from mpitrain.core.arrays import to_host
 from mpitrain.core.batch import Batch
 from mpitrain.core.phases import EVALUATION
 from mpitrain.core.seeds import generator
@@ -50,6 +51,7 @@ class Coherence:
         samples: npt.NDArray[np.int64],
         num_lags: int,
         num_shards: int,
+        xp: Any = np,
     ) -> None:
         """Measure with the gradient of some samples.
 
@@ -60,13 +62,15 @@ class Coherence:
             samples: (N,), N >= 1, those that the loss is the mean over.
             num_lags: gradients before that are kept, >= 1.
             num_shards: S, of the mode's versions.
+            xp: array module of what the model is given.
         """
         self.note: Callable[[int, int], None] = lambda _phase, _clock: None
         self._mode, self._model, self._source = mode, model, source
         self._samples = samples
         layout = model.layout
         self._parameters = np.zeros(layout.size, layout.dtype)
-        self._piece = np.zeros(layout.size, layout.dtype)
+        self._xp = xp
+        self._piece = xp.zeros(layout.size, layout.dtype)
         self._versions = np.zeros(num_shards, np.int64)
         self._before: deque[Vector] = deque(maxlen=num_lags)
 
@@ -83,6 +87,7 @@ class Coherence:
             samples=chosen.astype(np.int64),
             num_lags=run.coherence_lags,
             num_shards=plan.shards.count,
+            xp=plan.twin.xp,
         )
 
     def outcome(self) -> dict[str, Any]:
@@ -112,14 +117,15 @@ class Coherence:
     def _gradient(self) -> npt.NDArray[np.float64]:
         """Return the gradient of the mean loss: (n,), float64, new."""
         layout, total = self._model.layout, np.zeros(len(self._parameters))
-        parameters, out = layout.views(self._parameters), layout.views(self._piece)
+        xp = self._xp
+        parameters, out = layout.views(xp.asarray(self._parameters)), layout.views(self._piece)
         for first in range(0, len(self._samples), PIECE):
             samples = self._samples[first : first + PIECE]
             x = np.empty((len(samples), *self._source.sample_shape), layout.dtype)
             y = np.empty(len(samples), np.int64)
             self._source.gather_into(samples, x, y)
-            self._model.loss_and_gradient(parameters, Batch(x, y), out)
-            total += self._piece
+            self._model.loss_and_gradient(parameters, Batch(xp.asarray(x), xp.asarray(y)), out)
+            total += to_host(self._piece)
         return total / len(self._samples)
 
 

@@ -8,7 +8,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
+from mpitrain.core.arrays import copy_into
+from mpitrain.core.batch import Batch
 from mpitrain.core.phases import EVALUATION
 from mpitrain.core.shards import Shards
 from mpitrain.data.source import Source
@@ -29,6 +32,7 @@ class Evaluator:
         spent_s: time that evaluations took so far.
         errors: how NumPy is to take errors of floating point in model and data, as in
             ``np.seterr``; empty leaves that as it is.
+        xp: array module of what the model is given.
     """
 
     mode: Watched
@@ -36,13 +40,14 @@ class Evaluator:
     source: Source
     shards: Shards
     errors: Mapping[str, Any] = field(default_factory=dict)
+    xp: Any = np
 
     def __post_init__(self) -> None:
         self.parameters = np.zeros(self.shards.size, self.model.layout.dtype)
         self.versions = np.zeros(self.shards.count, np.int64)
         self.note: Callable[[int, int], None] = lambda _phase, _clock: None
         self.spent_s = 0.0
-        self._views = self.model.layout.views(self.parameters)
+        self._given = self.xp.zeros(0 if self.xp is np else self.shards.size, self.parameters.dtype)
 
     def outcome(self) -> dict[str, Any]:
         """Evaluate; return the steps done, the means, and the versions they were made on.
@@ -58,19 +63,25 @@ class Evaluator:
         Collective: no.
         """
         self.mode.snapshot_into(self.parameters, self.versions)
-        return self.means_of(self._views)
+        return self.means_of(self.parameters)
 
-    def means_of(self, parameters: Mapping[str, Any]) -> dict[str, float]:
-        """Return the means for other ``parameters``, by name; see ``evaluate``.
+    def means_of(self, parameters: npt.NDArray[Any]) -> dict[str, float]:
+        """Return the means for other ``parameters``, (n,), host; see ``evaluate``.
 
         Collective: no.
         """
         self.note(EVALUATION, self.mode.clock)
         began_s = time.perf_counter()
         sums: dict[str, float] = {}
+        xp, model, given = self.xp, self.model, parameters
+        if xp is not np:
+            given = self._given
+            copy_into(given, parameters)
+        views = model.layout.views(given)
         with np.errstate(**self.errors):
-            for batch in self.source.test_slices(self.model.layout.dtype):
-                for name, value in self.model.evaluate(parameters, batch).items():
+            for x, y in self.source.test_slices(model.layout.dtype):
+                batch = Batch(xp.asarray(x), xp.asarray(y))
+                for name, value in model.evaluate(views, batch).items():
                     sums[name] = sums.get(name, 0.0) + value
         self.spent_s += time.perf_counter() - began_s
         return {name: float(value) / self.source.num_test for name, value in sums.items()}

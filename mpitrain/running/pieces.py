@@ -10,9 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
+from mpitrain.core.arrays import Array, module_of
 from mpitrain.core.batch import Batch
 from mpitrain.models.model import Model
 
@@ -20,16 +18,17 @@ from mpitrain.models.model import Model
 class Pieces:
     """Computes loss and gradient piece by piece; allocates nothing per step."""
 
-    def __init__(self, model: Model, size: int, gradient: npt.NDArray[Any]) -> None:
+    def __init__(self, model: Model, size: int, gradient: Array) -> None:
         """Allocate the gradient of a piece.
 
         Args:
             model: what is differentiated.
             size: samples of a piece, >= 1; the last may be short.
-            gradient: (n,), host, where the gradient of the mini-batch goes.
+            gradient: (n,), host or device, where the gradient of the mini-batch goes.
         """
         self._model, self._size, self._gradient = model, size, gradient
-        self._flat = np.zeros(model.layout.size, model.layout.dtype)
+        self._xp = module_of(gradient)
+        self._flat = self._xp.zeros(model.layout.size, model.layout.dtype)
         self._views = model.layout.views(self._flat)
 
     def loss_and_gradient(
@@ -48,5 +47,5 @@ class Pieces:
             last = first + size
             piece = Batch(batch.x[first:last], batch.y[first:last])
             loss += compute(parameters, piece, self._views)
-            np.add(self._gradient, self._flat, out=self._gradient)
+            self._xp.add(self._gradient, self._flat, out=self._gradient)
         return loss

@@ -14,6 +14,7 @@ from mpitrain.build import open_exchange
 from mpitrain.comm.host_clock import HostClock
 from mpitrain.comm.world import World
 from mpitrain.config import ignored
+from mpitrain.core.arrays import copy_into, module_of, to_host
 from mpitrain.core.batch import Batch
 from mpitrain.core.errors import MpitrainError, agreed
 from mpitrain.modes.record import StepRecord
@@ -89,7 +90,9 @@ class Session:
         if resumption is not None:
             self._read_optimizer(resumption)
         self._errors: dict[str, Any] = {**np.geterr()} if plan.has_own_code else {}
-        self._evaluator = Evaluator(self._mode, plan.model, plan.source, plan.shards, self._errors)
+        self._evaluator = Evaluator(
+            self._mode, plan.model, plan.source, plan.shards, self._errors, plan.twin.xp
+        )
         is_needed = plan.config.log.on_error == "stop"
         self._log = LogKeeper(
             self._open_log(), self._lose_log, self._clock.now, is_needed=is_needed
@@ -174,7 +177,8 @@ class Session:
     def _load_and_compute(self) -> tuple[Load, ComputeGradient]:
         """Return what a step asks of data and model; in a user's code NumPy warns as before."""
         plan, mode = self.plan, self._mode
-        loader = Loader(plan.source, plan.order, plan.model.layout.dtype, ahead=self.world.size)
+        dtype, xp = plan.model.layout.dtype, plan.twin.xp
+        loader = Loader(plan.source, plan.order, dtype, self.world.size, xp)
         parameters = plan.model.layout.views(mode.parameters)
         gradient = plan.model.layout.views(mode.gradient)
         compute = plan.model.loss_and_gradient
@@ -194,7 +198,7 @@ class Session:
         plan = self.plan
 
         def evaluate(parameters: npt.NDArray[Any]) -> dict[str, float]:
-            return self._evaluator.means_of(plan.model.layout.views(parameters))
+            return self._evaluator.means_of(parameters)
 
         return Checkpointer(
             self.world,
@@ -222,7 +226,7 @@ class Session:
             deadline=self._deadline(),
             event=self._log.event,
             note=self._supervision.note,
-            gradient_is_finite=lambda: bool(np.isfinite(gradient).all()),
+            gradient_is_finite=lambda: bool(module_of(gradient).isfinite(gradient).all()),
             place=str(self.directory.root),
         )
 
@@ -247,7 +251,10 @@ class Session:
             return
         new, rank = self.plan.start.position, self.world.rank
         state = self._exchange.update.state
-        self.world.agree(lambda: read_optimizer_into(checkpoint, old, new, rank, state))
+        read = {name: to_host(vector) for name, vector in state.items()}
+        self.world.agree(lambda: read_optimizer_into(checkpoint, old, new, rank, read))
+        for name, vector in read.items():
+            copy_into(state[name], vector)
 
     def _lose_log(self, reason: str) -> None:
         """Stop or go on, as the run file says, when the log of this rank cannot be written."""

@@ -1,0 +1,44 @@
+"""The present values of one shard at a time, where a compensation wants them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from mpitrain.core.arrays import Array
+from mpitrain.devices.transfer import Vector, transfer_of
+from mpitrain.kernels.walk import PACK_BYTES
+from mpitrain.modes.update import Update
+
+
+class Present:
+    """Memory of the longest shard, on the host and where the update is; shards take turns."""
+
+    def __init__(self, update: Update, parts: Sequence[slice]) -> None:
+        """Allocate.
+
+        Args:
+            update: wants present values.
+            parts: of the shards.
+        """
+        xp, dtype = update.twin.xp, update.gradient.dtype
+        width = PACK_BYTES // dtype.itemsize
+        lengths = [part.stop - part.start for part in parts]
+        vector = xp.zeros(max(lengths) + width - 1, dtype)
+        self._transfer = transfer_of(xp, vector, [slice(0, vector.size)])
+        # as far from a multiple of 16 bytes as the shard is in its vector: kernels like that
+        offsets = [part.start % width for part in parts]
+        self._places = [slice(o, o + n) for o, n in zip(offsets, lengths, strict=True)]
+        self._parts: list[Array] = [vector[place] for place in self._places]
+
+    def on_host(self, shard: int) -> Vector:
+        """Return where the host is to write the present values of a shard."""
+        return self._transfer.on_host(0)[self._places[shard]]
+
+    def uploaded(self, shard: int) -> Array:
+        """Return them where the update is, the same memory every time."""
+        self._transfer.upload(0)
+        return self._parts[shard]
+
+    def close(self) -> None:
+        """Free the memory; a second call does nothing."""
+        self._transfer.close()
