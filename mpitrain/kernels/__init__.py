@@ -1,1 +1,1 @@
-"""Optimisers' updates in one pass over the vector: on the host by blocks, on a device by CUDA."""
+"""Work done in one pass over memory: on the host by blocks, on a device by CUDA."""

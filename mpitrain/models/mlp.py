@@ -16,7 +16,7 @@ from mpitrain.core.layout import Layout
 from mpitrain.core.seeds import generator
 from mpitrain.models.activations import ACTIVATIONS
 from mpitrain.models.checks import check_sizes
-from mpitrain.models.loss import SoftmaxCrossEntropy, num_correct
+from mpitrain.models.loss import SoftmaxCrossEntropy
 from mpitrain.models.workspace import Workspace
 
 
@@ -87,7 +87,7 @@ class Mlp:
     def evaluate(self, parameters: Mapping[str, Array], batch: Batch) -> dict[str, float]:
         """Return the summed loss and the number of correct samples; see Model."""
         logits = self._forward(parameters, batch.x.reshape(len(batch.x), -1))[-1]
-        correct = num_correct(logits, batch.y)
+        correct = self._loss.num_correct(logits, batch.y)
         loss = self._loss.loss_and_gradient(logits, batch.y, out_gradient=logits)
         return {"loss": loss, self.metric_name: correct}
 

@@ -12,7 +12,7 @@ from mpitrain.core.arrays import Array, module_of
 from mpitrain.core.batch import Batch
 from mpitrain.core.layout import Layout
 from mpitrain.models.checks import check_sizes
-from mpitrain.models.loss import SoftmaxCrossEntropy, num_correct
+from mpitrain.models.loss import SoftmaxCrossEntropy
 from mpitrain.models.workspace import Workspace
 
 
@@ -56,7 +56,7 @@ class Softmax:
     def evaluate(self, parameters: Mapping[str, Array], batch: Batch) -> dict[str, float]:
         """Return the summed loss and the number of correct samples; see Model."""
         logits = self._logits(parameters, batch.x.reshape(len(batch.x), -1))
-        correct = num_correct(logits, batch.y)
+        correct = self._loss.num_correct(logits, batch.y)
         loss = self._loss.loss_and_gradient(logits, batch.y, out_gradient=logits)
         return {"loss": loss, self.metric_name: correct}
 

@@ -1,0 +1,135 @@
+"""Runs CUDA text on the CPU: what the package asks of CuPy, with NumPy's arrays and g++."""
+
+from __future__ import annotations
+
+import ctypes
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+COMPILER = shutil.which("g++")
+HEADER = Path(__file__).with_name("emulation.h")
+OPTIONS = ("-std=c++17", "-O1", "-ffp-contract=off", "-Wno-unknown-pragmas", "-shared", "-fPIC")
+
+HEAD = r'extern "C" __global__ void __launch_bounds__\(\w+\) (\w+)\((.*?)\)\n'
+KERNEL = re.compile(HEAD, re.DOTALL)
+SCALARS = {
+    "size": (ctypes.c_longlong, np.int64),
+    "int": (ctypes.c_int, np.int32),
+    "float": (ctypes.c_float, np.float32),
+    "double": (ctypes.c_double, np.float64),
+}
+# instructions of a GPU, and the same for the compiler
+INSTRUCTIONS = {
+    r'asm\("mul\.rn\.f32 [^(]*\((\w+)\) : "f"\((\w+)\), "f"\((\w+)\)\);': r"\1 = \2 * \3;"
+}
+
+
+class Memory(NamedTuple):
+    """Where an array lies."""
+
+    ptr: int
+
+
+class DeviceArray(np.ndarray):
+    """NumPy's array with the address where CuPy has it."""
+
+    @property
+    def data(self) -> Any:
+        """Return where the first element lies."""
+        return Memory(self.ctypes.data)
+
+
+class Emulation:
+    """Stands for CuPy; libraries go to a folder and are kept."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._modules: dict[str, RawModule] = {}
+
+    def RawModule(self, *, code: str, options: tuple[str, ...]) -> RawModule:  # CuPy's name
+        """Return the compiled source."""
+        assert "--fmad=false" in options
+        if code not in self._modules:
+            self._modules[code] = RawModule(code, self._folder / str(len(self._modules)))
+        return self._modules[code]
+
+    def asarray(self, values: Any, dtype: Any = None) -> Any:
+        """Return a copy at a multiple of 16 bytes, as CuPy's arrays are."""
+        values = np.asarray(values, dtype)
+        memory = np.empty(values.nbytes + 16, np.uint8)
+        start = -memory.ctypes.data % 16
+        array = memory[start : start + values.nbytes].view(values.dtype).reshape(values.shape)
+        array[...] = values
+        return array.view(DeviceArray)
+
+    def full(self, shape: Any, value: Any, dtype: Any = np.float64) -> Any:
+        """Return an array of equal elements."""
+        return self.asarray(np.full(shape, value, dtype))
+
+    def empty(self, shape: Any, dtype: Any = np.float64) -> Any:
+        """Return an array of which nothing is known: full of 0xff, which is NaN."""
+        array = self.asarray(np.empty(shape, dtype))
+        array.reshape(-1).view(np.uint8)[...] = 0xFF
+        return array
+
+    def zeros(self, shape: Any, dtype: Any = np.float64) -> Any:
+        """Return an array of zeros."""
+        return self.full(shape, 0, dtype)
+
+    def asnumpy(self, array: Any) -> Any:
+        """Return NumPy's own array."""
+        return np.array(array)
+
+
+class RawModule:
+    """A source, compiled for the CPU."""
+
+    def __init__(self, code: str, folder: Path) -> None:
+        folder.mkdir()
+        for pattern, replacement in INSTRUCTIONS.items():
+            code = re.sub(pattern, replacement, code)
+        self._arguments = {
+            name: [argument.strip() for argument in given.split(",")]
+            for name, given in KERNEL.findall(code)
+        }
+        starts = "".join(_start(name, given) for name, given in self._arguments.items())
+        path, library = folder / "kernel.cpp", folder / "kernel.so"
+        path.write_text(f'#include "{HEADER}"\n{code}{starts}', encoding="utf-8")
+        subprocess.run([str(COMPILER), *OPTIONS, "-o", library, path], check=True)
+        self._library = ctypes.CDLL(str(library))
+
+    def get_function(self, name: str) -> Any:
+        """Return a function that starts a kernel and returns when it has ended."""
+        start: Any = self._library[f"start_{name}"]
+        start.restype = ctypes.c_bool
+        declared = self._arguments[name]
+
+        def launch(blocks: tuple[int], threads: tuple[int], arguments: tuple[Any, ...]) -> None:
+            typed = [_typed(*pair) for pair in zip(declared, arguments, strict=True)]
+            assert start(ctypes.c_uint(*blocks), ctypes.c_uint(*threads), *typed), "a deadlock"
+
+        return launch
+
+
+def _start(name: str, given: list[str]) -> str:
+    """Return the text of a C function that runs one kernel."""
+    names = ", ".join(argument.split()[-1] for argument in given)
+    return (
+        f'extern "C" bool start_{name}(unsigned blocks, unsigned width_, {", ".join(given)})\n'
+        f"{{ return run(blocks, width_, [=] {{ {name}({names}); }}); }}\n"
+    )
+
+
+def _typed(declared: str, argument: Any) -> Any:
+    """Return an argument for C; one of another type would be misread by a GPU, too."""
+    if "*" in declared:
+        assert isinstance(argument, DeviceArray)
+        return ctypes.c_void_p(argument.data.ptr)
+    c_type, own_type = SCALARS[declared.removeprefix("const ").split()[0]]
+    assert isinstance(argument, own_type)
+    return c_type(argument.item())
