@@ -18,6 +18,7 @@ PACKAGE = ROOT / "mpitrain"
 # A module imports from its own room or from rooms above it in this list.
 LAYERS = [
     {"core"},
+    {"devices"},
     {"launch_environment", "launch_note", "environment", "mpiexec", "slurm", "stop"},
     {"segments"},
     {"launch_hosts", "launch_orphans", "watch"},
@@ -48,6 +49,7 @@ NO_MPI = {
     "analysis",
     "storage",
     "core",
+    "devices",
     "models",
     "optim",
     "data",
