@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from mpitrain.devices.device import Device
+
 PACKAGES = ("mpitrain", "mpi4py", "h5py")
 # as SciPy's, OpenBLAS's and Intel's libraries call it
 GET_THREADS = (
@@ -75,8 +77,8 @@ def cpu() -> str:
     return names[0] if names else platform.processor() or "unknown"
 
 
-def facts() -> dict[str, str]:
-    """Return everything above, and versions, by name."""
+def facts(device: Device | None = None) -> dict[str, str]:
+    """Return everything above, and versions, by name; those of a device too where one is given."""
     return {
         **{name: _version(name) for name in PACKAGES},
         "python": platform.python_version(),
@@ -85,6 +87,7 @@ def facts() -> dict[str, str]:
         "blas_threads": blas_threads(),
         "cpu": cpu(),
         "platform": platform.platform(),
+        **({} if device is None else {"device": device.text, **device.versions}),
     }
 
 

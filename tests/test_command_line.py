@@ -129,7 +129,7 @@ MISTAKES = {
     "mode.shards=1000000": "mode.shards must be >= 1 and <= ",
     "data.source=idx": "data.path",
     "model.kind=nowhere:model": "model.kind = 'nowhere:model' cannot be imported",
-    "device.kind=cuda": "device.kind",
+    "device.kind=tpu": "unknown device 'tpu'; choose from: auto, cpu, cuda",
 }
 
 

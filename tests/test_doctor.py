@@ -99,6 +99,17 @@ def test_doctor_finds_singletons_blas_threads_and_missing_data(mpi: str) -> None
     assert found["blas"]["state"] == ("warning" if threads > 1 else "ok")
 
 
+@pytest.mark.parametrize("mpi", MPIS)
+def test_doctor_finds_that_a_run_lacks_its_gpu(mpi: str) -> None:
+    """Hidden or not there: wrong for the host and for the ranks, with what to do."""
+    words, hidden = ("device.kind=cuda", "--json"), {"CUDA_VISIBLE_DEVICES": ""}
+    found = findings(doctor(mpi, *words, ranks=2, **hidden))
+    for name in ("gpu", "devices"):
+        assert found[name]["state"] == "wrong", found[name]
+        assert "device.kind=cpu" in found[name]["remedy"]
+    assert "2 ranks of 2 have none" in found["devices"]["value"]
+
+
 def test_doctor_finds_ranks_that_another_mpiexec_started() -> None:
     """Two ranks, each alone: one report, from the first."""
     words = ["-n", "2", str(python_of("openmpi")), "-m", "mpitrain", "doctor", "--json"]

@@ -48,6 +48,8 @@ class World:
         size: number of ranks.
         host: name of this rank's host.
         hosts: name of every rank's host, by rank.
+        local_rank: number of this rank among those that share memory with it, its node's.
+        local_size: number of those.
         patience: paces meetings; the trainer replaces it by the run file's.
         last_seen: tells in a few words where a rank was last seen; the trainer replaces it.
     """
@@ -71,6 +73,7 @@ class World:
         self._received = np.zeros(1, np.int64)
         self.host = socket.gethostname()
         self.hosts: list[str] = self.comm.allgather(self.host)
+        self.local_rank, self.local_size = _place_on_node(self.comm)
 
     @property
     def comm(self) -> MPI.Intracomm:
@@ -252,6 +255,14 @@ class World:
         time.sleep(LAST_WORDS_S)
         MPI.COMM_WORLD.Abort(code)
         os._exit(code)  # Abort does not return; if it did, never go on alone
+
+
+def _place_on_node(comm: MPI.Intracomm) -> tuple[int, int]:
+    """Return this rank's number on its node, and how many there are. Collective: yes."""
+    node = comm.Split_type(MPI.COMM_TYPE_SHARED)
+    place = node.Get_rank(), node.Get_size()
+    node.Free()
+    return place
 
 
 @contextmanager

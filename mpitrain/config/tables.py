@@ -354,22 +354,21 @@ class Device(Table):
 
     table: ClassVar[str] = "device"
 
+    kind: str = setting(
+        "auto",
+        "the CPU, or a GPU for each rank; auto takes GPUs where every rank can have one",
+        choices=("auto", "cpu", "cuda"),
+    )
+    memory_share: float = setting(
+        0.9,
+        "part of a GPU's memory that the ranks on it take together",
+        above=0,
+        most=1,
+        used_by=("kind", ("auto", "cuda")),
+    )
     kernels: str = setting(
         "auto",
-        "what runs updates on the CPU, with the same bits: auto is numba where it is installed",
+        "what runs updates on the CPU, with the same bits; auto is numba where it is installed",
         choices=("auto", "numpy", "numba"),
+        used_by=("kind", ("auto", "cpu")),
     )
-
-    kind: str = setting(
-        "auto", "the device; auto is the CPU in this version", choices=("auto", "cpu", "cuda")
-    )
-
-    def __post_init__(self) -> None:
-        """Check."""
-        super().__post_init__()
-        if self.kind == "cuda":
-            msg = (
-                "device.kind 'cuda': training on a GPU is not available in this version; "
-                "choose from: auto, cpu"
-            )
-            raise UserError(msg)

@@ -6,14 +6,21 @@ The driver is asked for numbers only; no context is made on any device.
 from __future__ import annotations
 
 import ctypes
+import dataclasses
+import os
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
 from mpitrain.core.arrays import load_cupy
+from mpitrain.core.errors import reason
+
+VISIBLE = "CUDA_VISIBLE_DEVICES"  # which GPUs the CUDA runtime shows to this process
 
 _DEVICE = re.compile(r"nvidia\d+")
+_NO_DEVICE = "cudaErrorNoDevice"
 _CUPY = re.compile(r"cupy(-cuda\d+x|-cuda\d{2,3})?")
 
 
@@ -28,6 +35,8 @@ class GpuFacts:
             without one.
         cupy_cuda: CUDA that CuPy runs on, (major, minor); None when it cannot be loaded.
         cupy_error: why CuPy cannot be loaded or sees no device; empty when it can.
+        num_visible: GPUs that CuPy sees; None when it cannot be asked.
+        visible: what CUDA_VISIBLE_DEVICES says; None when it is not set.
     """
 
     devices: tuple[str, ...] = ()
@@ -35,24 +44,30 @@ class GpuFacts:
     cupy: str = ""
     cupy_cuda: tuple[int, int] | None = None
     cupy_error: str = ""
+    num_visible: int | None = None
+    visible: str | None = None
 
 
-def gpu_facts(folder: Path = Path("/dev"), driver: str = "libcuda.so.1") -> GpuFacts:
-    """Look for GPUs, their driver and CuPy on this host.
+def gpu_facts(
+    folder: Path = Path("/dev"),
+    driver: str = "libcuda.so.1",
+    environ: Mapping[str, str] = os.environ,
+) -> GpuFacts:
+    """Look for GPUs, their driver and CuPy on this host; without the first two CuPy is not loaded.
 
     Args:
         folder: where device files are.
         driver: name of the driver's library.
+        environ: usually ``os.environ``.
     """
-    cupy = _installed_cupy()
-    cupy_cuda, cupy_error = _loaded_cupy() if cupy else (None, "")
-    return GpuFacts(
-        devices=_devices(folder),
-        driver_cuda=_driver_cuda(driver),
-        cupy=cupy,
-        cupy_cuda=cupy_cuda,
-        cupy_error=cupy_error,
+    devices, driver_cuda = _devices(folder), _driver_cuda(driver)
+    visible = environ.get(VISIBLE)
+    if not devices and driver_cuda is None:
+        return GpuFacts(visible=visible)
+    found = GpuFacts(
+        devices=devices, driver_cuda=driver_cuda, cupy=_installed_cupy(), visible=visible
     )
+    return _with_loaded_cupy(found) if found.cupy else found
 
 
 def cuda_version(number: int) -> tuple[int, int]:
@@ -85,14 +100,24 @@ def _installed_cupy() -> str:
     return ""
 
 
-def _loaded_cupy() -> tuple[tuple[int, int] | None, str]:
+def _with_loaded_cupy(facts: GpuFacts) -> GpuFacts:
+    """Return the facts, and what CuPy says when it is loaded."""
     try:
         runtime = load_cupy().cuda.runtime
-        version = cuda_version(runtime.runtimeGetVersion())
+        cuda = cuda_version(runtime.runtimeGetVersion())
     except Exception as error:  # CuPy's own kinds of errors, and those of its libraries
-        return None, " ".join(str(error).split()) or type(error).__name__
+        return dataclasses.replace(facts, cupy_error=_reason(error))
+    num: int | None = None
+    said = ""
     try:
-        runtime.getDeviceCount()
+        num = int(runtime.getDeviceCount())
     except Exception as error:
-        return version, " ".join(str(error).split()) or type(error).__name__
-    return version, ""
+        said = _reason(error)
+        num = 0 if _NO_DEVICE in said else None
+    return dataclasses.replace(facts, cupy_cuda=cuda, cupy_error=said, num_visible=num)
+
+
+def _reason(error: Exception) -> str:
+    """Return why; around its cause CuPy puts a page of advice."""
+    cause = error.__cause__
+    return reason(cause if isinstance(cause, Exception) else error)

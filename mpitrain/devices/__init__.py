@@ -1,1 +1,5 @@
-"""Where arrays live: the device of a rank, and copies between it and the host."""
+"""Where a rank computes: the CPU or one of the GPUs that it sees, and copies between the two.
+
+Looking is apart from choosing: ``offer`` and ``cuda`` ask the machine, the rest is pure. No module
+here knows MPI; ``running.device`` brings the ranks' offers together.
+"""

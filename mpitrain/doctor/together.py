@@ -10,12 +10,13 @@ from mpitrain.comm.trial import rank_bytes, try_window
 from mpitrain.comm.world import World
 from mpitrain.config import Config
 from mpitrain.core.gpu import GpuFacts, gpu_facts
+from mpitrain.devices.offer import make_offer
 from mpitrain.doctor.alone import log_place, needs_gpu
 from mpitrain.doctor.cores import judge_blas, judge_cores
 from mpitrain.doctor.facts import RankFacts, folder_facts, memory_facts
 from mpitrain.doctor.files import FolderFacts, judge_files
 from mpitrain.doctor.finding import Finding, wrong
-from mpitrain.doctor.gpus import judge_gpu
+from mpitrain.doctor.gpus import judge_devices, judge_gpu
 from mpitrain.doctor.launchers import LauncherFacts, judge_library
 from mpitrain.doctor.ranks import expected_size, judge_ranks, judge_threads
 from mpitrain.doctor.report import MEETING, Reporter
@@ -30,6 +31,7 @@ from mpitrain.segments import unlink_segments
 READ_TIMES = 2.0  # patience for reading the data
 _COMPARE = "look at what the ranks wrote on standard error, and at the network between the hosts"
 _RUN_FILE = "look at data and model of the run file, or name none"
+_DEVICES = "use device.kind=cpu, or reinstall CuPy and the driver"
 _OSC = "OMPI_MCA_osc"
 _WINDOWS = "mount a larger /dev/shm, use another MPI, or mode.kind=bsp, which needs no window"
 
@@ -77,6 +79,7 @@ class Together:
         )
         needed = self._window_bytes()
         memory = self._look_at_hosts(needed)
+        self._look_at_devices()
         self._try_window(memory)
 
     def _tell(self, *findings: Finding) -> None:
@@ -108,6 +111,14 @@ class Together:
         for facts in found[1:]:
             self._tell(*self._judge_other(facts))
         return memory
+
+    def _look_at_devices(self) -> None:
+        """Open the GPU of every rank, as a run would."""
+        world, kind = self._world, (self._config or Config()).device.kind
+        self._reporter.stage("devices", "opening the GPU of each rank", _DEVICES)
+        mine = make_offer(kind, world.host, world.local_rank)
+        offers = world.gather_obj(mine, "all ranks have looked for a GPU")
+        self._tell(*judge_devices(kind, offers))
 
     def _host_facts(self) -> HostFacts:
         memory = memory_facts(backing_folder(self._kind, os.environ))

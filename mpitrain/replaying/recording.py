@@ -39,8 +39,10 @@ HARMLESS = (
     "data.cache_bytes",
     "log",
     "checkpoint.best",
+    "device",
 )
-"""Tables and keys that change what is written and looked at, and no parameter."""
+"""Tables and keys that change what is written and looked at, and no parameter but by its device's
+last bits, which is said."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,6 +10,7 @@ from pathlib import Path
 from mpitrain.config import Config, Simulate, changed, ignored
 from mpitrain.core.console import counted
 from mpitrain.core.errors import LogError, UserError
+from mpitrain.devices.alone import open_alone
 from mpitrain.factories import Data
 from mpitrain.models.model import Model
 from mpitrain.plan import Plan, make_plan
@@ -85,11 +86,14 @@ def simulate_run(
         checkpoint = checkpoint_of(config.run.init_from)
         read_parameters_into(checkpoint, plan.model.layout, plan.initial)
     schedule = KINDS[config.simulate.kind](plan)
+    device = open_alone(config.device.kind, config.device.memory_share, place.speak)
     directory = make_directory(config)
     with closing(RunLock(directory.root, ANOTHER_DIRECTORY)):
         facts = {"simulated": f"simulated ({config.simulate.kind})"}
-        run_id = fill_directory(directory, plan, place, facts)
+        run_id = fill_directory(directory, plan, place, device, facts)
         place.speak(f"simulated: {heading(plan)}")
+        if device.kind != "cpu":
+            place.speak(f"device: {device.text}")
         if rounding := rounded(plan):
             place.speak(rounding)
         for line in _ignored(asked, config, plan):
@@ -98,7 +102,8 @@ def simulate_run(
             place.speak(f"no staleness log: {counted(size, 'rank')}, at most {MOST_LOGS} have one")
         total = plan.work.total_steps
         try:
-            with closing(ScheduledTraining(plan, directory, run_id, total, stop)) as training:
+            made = ScheduledTraining(plan, directory, run_id, device, total, stop)
+            with closing(made) as training:
                 if isinstance(schedule, Schedule):
                     write_schedule(directory.root / SCHEDULE, schedule)
                 training.train(plan, schedule)

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mpitrain.core.errors import CheckpointError, MpitrainError
+from mpitrain.devices.device import Device
 from mpitrain.modes.record import StepRecord
 from mpitrain.plan import Plan
 from mpitrain.replaying.life import AnySchedule, ReplayedLife, carry_over
@@ -50,6 +51,7 @@ class ScheduledTraining:
         life: the present one; None before the first.
         totals: of the lives that are done, by the schedules' times.
         directory: of the run.
+        device: of this process.
     """
 
     clock = 0
@@ -59,6 +61,7 @@ class ScheduledTraining:
         plan: Plan,
         directory: RunDirectory,
         run_id: str,
+        device: Device,
         total_steps: int,
         stop: Stop | None = None,
     ) -> None:
@@ -68,13 +71,14 @@ class ScheduledTraining:
             plan: of the first life.
             directory: of the run, its run file written.
             run_id: of the run.
+            device: of this process.
             total_steps: of all lives.
             stop: set by signals; it ends the training, and there is nothing to go on from.
         """
         self._stop = stop
         self.life: ReplayedLife | None = None
         self.totals = Totals()
-        self.directory = directory
+        self.directory, self.device = directory, device
         self._run_id, self._total_steps = run_id, total_steps
         self._best = Best.of(plan.config, Seen())
         self._began_s = time.monotonic()
@@ -127,7 +131,13 @@ class ScheduledTraining:
             is_last: no life comes after it: the parameters are evaluated.
         """
         life = ReplayedLife(
-            plan, schedule, self.directory, self._run_id, self._after_step, is_whole=is_whole
+            plan,
+            schedule,
+            self.directory,
+            self._run_id,
+            self._after_step,
+            self.device,
+            is_whole=is_whole,
         )
         if self.life is not None:
             carry_over(self.life, life)

@@ -17,6 +17,7 @@ from mpitrain import environment
 from mpitrain.config import Config, changed, to_toml
 from mpitrain.core.errors import LogError, MpitrainError, UserError, reason
 from mpitrain.core.layout import Layout
+from mpitrain.devices.device import Device
 from mpitrain.plan import Plan
 from mpitrain.storage.durable import make_folder, sync_folder, write_bytes
 from mpitrain.storage.joint_view import write_joint_view
@@ -107,7 +108,11 @@ def _make_log_root(folder: Path) -> None:
 
 
 def fill_directory(
-    directory: RunDirectory, plan: Plan, world: Place, facts: Mapping[str, str] | None = None
+    directory: RunDirectory,
+    plan: Plan,
+    world: Place,
+    device: Device,
+    facts: Mapping[str, str] | None = None,
 ) -> str:
     """Write run.toml and status.json of a new run; return the run's id.
 
@@ -115,6 +120,7 @@ def fill_directory(
         directory: of the run.
         plan: of the run.
         world: its ranks.
+        device: of this rank.
         facts: more of its environment, for run.toml.
 
     Raises:
@@ -130,7 +136,7 @@ def fill_directory(
     try:
         directory.keep_reserve()
         config = changed(plan.config, places)
-        _write_run_file(directory, plan, config, world, run_id, facts)
+        _write_run_file(directory, config, world, run_id, _facts(plan, device, facts))
         directory.write_status(status_of("running"))
     except OSError as error:
         message = f"run directory {name} cannot be written: {reason(error)}; {ANOTHER_DIRECTORY}"
@@ -138,7 +144,9 @@ def fill_directory(
     return run_id
 
 
-def reopen_directory(directory: RunDirectory, plan: Plan, world: Place, run_id: str) -> None:
+def reopen_directory(
+    directory: RunDirectory, plan: Plan, world: Place, device: Device, run_id: str
+) -> None:
     """Make a run directory ready for its next life; what earlier lives left is kept.
 
     Raises:
@@ -152,7 +160,7 @@ def reopen_directory(directory: RunDirectory, plan: Plan, world: Place, run_id: 
         directory.keep_reserve()
         if not kept.exists():  # else a start of this life was killed here
             write_bytes(kept, directory.run_toml.read_bytes())
-        _write_run_file(directory, plan, plan.config, world, run_id)
+        _write_run_file(directory, plan.config, world, run_id, _facts(plan, device))
         if directory.result.exists():
             directory.result.replace(directory.root / f"result-before-life-{life:03d}.json")
         directory.write_status(status_of("running", life=life))
@@ -161,22 +169,17 @@ def reopen_directory(directory: RunDirectory, plan: Plan, world: Place, run_id: 
         raise UserError(message) from error
 
 
+def _facts(plan: Plan, device: Device, more: Mapping[str, str] | None = None) -> dict[str, Any]:
+    """Return what a run file says of machine and data."""
+    here = environment.facts(device)
+    return {**(more or {}), **here, "data_sha256": plan.source.digest}
+
+
 def _write_run_file(
-    directory: RunDirectory,
-    plan: Plan,
-    config: Config,
-    world: Place,
-    run_id: str,
-    more: Mapping[str, str] | None = None,
+    directory: RunDirectory, config: Config, world: Place, run_id: str, facts: Mapping[str, Any]
 ) -> None:
-    facts = {
-        **(more or {}),
-        **environment.facts(),
-        "hosts": world.hosts,
-        "data_sha256": plan.source.digest,
-    }
-    facts |= {"mpi_library": world.library, "run_id": run_id}
-    text = to_toml(config, environment=facts)
+    ranks = {"hosts": world.hosts, "mpi_library": world.library, "run_id": run_id}
+    text = to_toml(config, environment={**facts, **ranks})
     write_bytes(directory.run_toml, text.encode())
 
 
@@ -282,7 +285,7 @@ def layout_text(layout: Layout) -> str:
     return json.dumps({"dtype": layout.dtype.name, "shapes": shapes})
 
 
-def log_attributes(world: Place, plan: Plan) -> dict[str, str | int]:
+def log_attributes(world: Place, plan: Plan, device: Device) -> dict[str, str | int]:
     """Return what every log says of the run and of this rank."""
     config = plan.config
     facts, start = environment.facts(), plan.start
@@ -315,5 +318,5 @@ def log_attributes(world: Place, plan: Plan) -> dict[str, str | int]:
         "blas_threads": facts["blas_threads"],
         "numpy": facts["numpy"],
         "cpu": facts["cpu"],
-        "device": "cpu",
+        "device": device.text,
     }

@@ -21,23 +21,11 @@ from mpitrain.modes.mode import Mode
 from mpitrain.modes.record import StepRecord
 from mpitrain.running.best import Best, Seen
 from mpitrain.running.checkpointing import WRITING_TIMES, Checkpointer
+from mpitrain.running.deadline import Deadline
 from mpitrain.running.totals import Totals, merged
 from mpitrain.stop import Stop
 
 Event = Callable[[str, Mapping[str, Any]], None]
-
-
-@dataclass(frozen=True)
-class Deadline:
-    """A time at which the run is to stop.
-
-    Attributes:
-        at_s: on the monotonic clock.
-        reason: for people, for example "run.limit_s = 3600".
-    """
-
-    at_s: float
-    reason: str
 
 
 @dataclass(frozen=True)

@@ -13,25 +13,27 @@ import numpy.typing as npt
 from mpitrain.build import open_exchange
 from mpitrain.comm.host_clock import HostClock
 from mpitrain.comm.world import World
-from mpitrain.config import ignored
 from mpitrain.core.arrays import copy_into, module_of, to_host
 from mpitrain.core.batch import Batch
 from mpitrain.core.errors import MpitrainError, agreed
+from mpitrain.devices.device import Device
 from mpitrain.modes.record import StepRecord
 from mpitrain.plan import Plan
 from mpitrain.result import Result, parameters_sha256
+from mpitrain.running.beginning import first_words
 from mpitrain.running.best import Best, Seen
 from mpitrain.running.bookkeeping import log_attributes, open_log
 from mpitrain.running.checkpoint_content import read_optimizer_into
 from mpitrain.running.checkpointing import Checkpointer
 from mpitrain.running.coherence import Coherence
 from mpitrain.running.csv_sink import CsvSink
+from mpitrain.running.deadline import earliest_deadline
 from mpitrain.running.ending import Ending, last_words, result_facts
 from mpitrain.running.evaluation import Evaluator, Regularly
 from mpitrain.running.figures import Figures
 from mpitrain.running.loader import Loader
 from mpitrain.running.log_keeper import LogKeeper
-from mpitrain.running.meeting import Deadline, Meeting
+from mpitrain.running.meeting import Meeting
 from mpitrain.running.pieces import Pieces
 from mpitrain.running.progress_line import Progress
 from mpitrain.running.recorder import Recorder, Sink
@@ -41,14 +43,7 @@ from mpitrain.running.supervision import Supervision
 from mpitrain.running.tensorboard_sink import TensorboardSink
 from mpitrain.running.totals import Totals
 from mpitrain.running.training import ComputeGradient, Load, Observer, train_steps
-from mpitrain.running.wording import (
-    coherence_line,
-    early_stop_reason,
-    heading,
-    ignored_here,
-    log_size,
-    rounded,
-)
+from mpitrain.running.wording import coherence_line, early_stop_reason
 from mpitrain.segments import unlink_segments
 from mpitrain.slurm import Slurm
 from mpitrain.stop import Stop
@@ -61,12 +56,20 @@ EVALUATION_TIMES = 10.0  # patience for the evaluation at the end, in mode.limit
 
 
 class Session:
-    """One rank's part in one life of a run."""
+    """One rank's part in one life of a run.
+
+    Attributes:
+        world: the ranks.
+        plan: what is trained.
+        device: where this rank computes.
+        directory: of the run.
+    """
 
     def __init__(
         self,
         world: World,
         plan: Plan,
+        device: Device,
         directory: RunDirectory,
         run_id: str,
         stop: Stop,
@@ -77,6 +80,7 @@ class Session:
         Collective: yes.
         """
         self.world, self.plan, self.directory = world, plan, directory
+        self.device = device
         self._run_id = run_id
         self._stop = stop
         self._earlier = Totals() if resumption is None else resumption.totals
@@ -216,6 +220,8 @@ class Session:
 
     def _make_meeting(self) -> Meeting:
         gradient = self._mode.gradient
+        job = Slurm.from_environ(os.environ) if self.world.is_root else None
+        deadline = earliest_deadline(self.plan.config.run, self._began_s, job)
         return Meeting(
             self.world,
             self._mode,
@@ -223,27 +229,12 @@ class Session:
             self._stop,
             best=self._best,
             earlier=self._earlier,
-            deadline=self._deadline(),
+            deadline=deadline,
             event=self._log.event,
             note=self._supervision.note,
             gradient_is_finite=lambda: bool(module_of(gradient).isfinite(gradient).all()),
             place=str(self.directory.root),
         )
-
-    def _deadline(self) -> Deadline | None:
-        """Return when this life is to stop, the earliest of its limits; for rank 0."""
-        run, deadlines = self.plan.config.run, []
-        if run.limit_s is not None:
-            at_s = self._began_s + run.limit_s
-            deadlines.append(Deadline(at_s, f"run.limit_s = {run.limit_s:g}"))
-        job = Slurm.from_environ(os.environ) if self.world.is_root else None
-        if run.stop_before_limit_s is not None and job is not None:
-            left_s = job.time_left_s(time.time())
-            if left_s is not None:
-                at_s = time.monotonic() + left_s - run.stop_before_limit_s
-                reason = f"{run.stop_before_limit_s:g} s before Slurm's limit"
-                deadlines.append(Deadline(at_s, reason))
-        return min(deadlines, key=lambda deadline: deadline.at_s, default=None)
 
     def _read_optimizer(self, found: Resumption) -> None:
         checkpoint, old = found.checkpoint, found.old
@@ -394,7 +385,7 @@ class Session:
     def _open_log(self) -> LogWriter | NullLog:
         exchange, plan, world = self._exchange, self.plan, self.world
         attributes = {
-            **log_attributes(world, plan),
+            **log_attributes(world, plan, self.device),
             "run_id": self._run_id,
             "window_mechanism": exchange.window_mechanism,
             "progress_remedy": exchange.progress_remedy,
@@ -403,20 +394,8 @@ class Session:
         return world.agree(lambda: open_log(world, plan, self.directory, attributes))
 
     def _announce(self) -> None:
-        if not self.world.is_root:
-            return
-        start = self.plan.start
-        self.world.speak(heading(self.plan))
-        in_job = Slurm.from_environ(os.environ) is not None
-        here = ignored_here(self.plan.config, self.plan.source, in_job=in_job)
-        unused = {"simulate": "these ranks are no simulated ones"}
-        for line in [*ignored(self.plan.config, self.plan.own, unused), *here]:
-            self.world.speak(f"ignored: {line}")
-        if start.life:
-            place = start.checkpoint
-            place = "the beginning: there is no checkpoint" if place == "none" else place
-            self.world.speak(f"life {start.life} goes on from {place}")
-        if rounding := rounded(self.plan):
-            self.world.speak(rounding)
-        if self._log.is_writing:
-            self.world.speak(log_size(self.plan, self.world.size))
+        if self.world.is_root:
+            in_job = Slurm.from_environ(os.environ) is not None
+            logs = self._log.is_writing
+            for line in first_words(self.plan, self.device, in_job=in_job, is_logged=logs):
+                self.world.speak(line)

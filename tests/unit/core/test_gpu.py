@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from mpitrain.core.gpu import cuda_version, gpu_facts
+from mpitrain.core.gpu import GpuFacts, cuda_version, gpu_facts
+from tests.fake_cupy import install
 
 
 def test_gpus_are_found_by_their_device_files(tmp_path: Path) -> None:
@@ -33,7 +34,10 @@ def test_cupy_that_is_installed_but_cannot_be_loaded_is_named(
     package = tmp_path / "cupy_cuda12x-13.3.0.dist-info"
     package.mkdir()
     (package / "METADATA").write_text("Name: cupy-cuda12x\nVersion: 13.3.0\n")
-    (tmp_path / "cupy.py").write_text("raise ImportError('no libnvrtc')\n")
+    (tmp_path / "cupy.py").write_text(
+        "raise ImportError('advice' * 99) from OSError('no libnvrtc')\n"
+    )
+    (tmp_path / "nvidia0").touch()
     monkeypatch.syspath_prepend(tmp_path)
     facts = gpu_facts(tmp_path, driver="libnot-there.so.1")
     assert (facts.cupy, facts.cupy_cuda) == ("cupy-cuda12x 13.3.0", None)
@@ -52,10 +56,47 @@ def test_cupy_that_loads_tells_its_cuda(tmp_path: Path, monkeypatch: pytest.Monk
         "        def getDeviceCount(): raise RuntimeError('driver is too old')\n"
     )
     monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "nvidia0").touch()
     monkeypatch.delitem(__import__("sys").modules, "cupy", raising=False)
     facts = gpu_facts(tmp_path, driver="libnot-there.so.1")
     assert (facts.cupy, facts.cupy_cuda) == ("cupy 14.0.0", (13, 1))
-    assert facts.cupy_error == "driver is too old"
+    assert (facts.cupy_error, facts.num_visible) == ("driver is too old", None)
+
+
+def test_gpus_that_cupy_sees_are_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hidden ones make a count of 0, as the runtime's own error says."""
+    package = tmp_path / "cupy_cuda12x-14.2.0.dist-info"
+    package.mkdir()
+    (package / "METADATA").write_text("Name: cupy-cuda12x\nVersion: 14.2.0\n")
+    (tmp_path / "nvidia0").touch()
+    monkeypatch.syspath_prepend(tmp_path)
+    fake = install(monkeypatch, num=2)
+    seen = gpu_facts(tmp_path, driver="libnot-there.so.1", environ={})
+    assert (seen.num_visible, seen.visible, seen.cupy_error) == (2, None, "")
+
+    def count() -> int:
+        message = "cudaErrorNoDevice: no CUDA-capable device is detected"
+        raise RuntimeError(message)
+
+    fake.cuda.runtime.getDeviceCount = count
+    environ = {"CUDA_VISIBLE_DEVICES": "9"}
+    hidden = gpu_facts(tmp_path, driver="libnot-there.so.1", environ=environ)
+    assert (hidden.num_visible, hidden.visible) == (0, "9")
+
+
+def test_cupy_is_not_loaded_where_there_is_neither_gpu_nor_driver(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may be installed on every machine of a cluster; loading it takes a second."""
+    package = tmp_path / "cupy-14.2.0.dist-info"
+    package.mkdir()
+    (package / "METADATA").write_text("Name: cupy\nVersion: 14.2.0\n")
+    (tmp_path / "cupy.py").write_text("raise AssertionError\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(__import__("sys").modules, "cupy", raising=False)
+    environ = {"CUDA_VISIBLE_DEVICES": ""}
+    facts = gpu_facts(tmp_path, driver="libnot-there.so.1", environ=environ)
+    assert facts == GpuFacts(visible="")
 
 
 @pytest.mark.parametrize(("number", "version"), [(12040, (12, 4)), (11080, (11, 8))])
