@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -24,8 +24,9 @@ from mpitrain.data.hdf5 import Hdf5Source
 from mpitrain.data.idx import IdxSource
 from mpitrain.data.source import Source
 from mpitrain.data.synthetic import SyntheticSource
+from mpitrain.devices.device import CPU, Device
 from mpitrain.factories import Data, checked_model, checked_source, made
-from mpitrain.kernels.twins import Twin, host_twin
+from mpitrain.kernels.twins import Twin, device_twin, host_twin
 from mpitrain.models.mlp import Mlp
 from mpitrain.models.model import Model
 from mpitrain.models.softmax import Softmax
@@ -147,7 +148,8 @@ class Plan:
         initial: (n,), host, the parameters that training starts from.
         start: where this life starts.
         work: how tickets are dealt out.
-        twin: what runs updates, and where the vectors of a rank are.
+        device: where the rank computes.
+        twin: what runs updates there.
         own: the tables of the configuration that a script's own model and data stand for.
     """
 
@@ -160,7 +162,21 @@ class Plan:
     start: Start
     work: Work
     twin: Twin
+    device: Device = CPU
     own: tuple[str, ...] = ()
+
+    @property
+    def device_kind(self) -> str:
+        """Where to compute, as the run file says; a model of the user's may know NumPy alone."""
+        has_own_model = "model" in self.own or ":" in self.config.model.kind
+        kind = self.config.device.kind
+        return "cpu" if kind == "auto" and has_own_model else kind
+
+    def on(self, device: Device) -> Self:
+        """Return the plan of a rank that computes there."""
+        if device.kind == "cpu":
+            return self
+        return replace(self, device=device, twin=device_twin())
 
     @property
     def has_own_code(self) -> bool:
@@ -305,6 +321,14 @@ def make_update(plan: Plan, gradient: Array | None = None) -> Update:
         applies=not is_windowed,
         twin=plan.twin,
     )
+
+
+def state_names(config: Config) -> tuple[str, ...]:
+    """Return the names of the vectors that a rank's optimiser and compensation keep."""
+    optimizer = OPTIMIZERS[config.optimizer.kind](config.optimizer)
+    is_windowed = config.mode.kind != "bsp"
+    compensation = COMPENSATIONS[config.staleness.compensation if is_windowed else "none"](config)
+    return (*optimizer.state_names, *compensation.state_names)
 
 
 def make_factor(settings: Staleness, size: int) -> Factor:

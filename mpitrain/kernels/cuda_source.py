@@ -1,7 +1,9 @@
 """The CUDA text of a program: its lines, between loads and stores of 16 bytes.
 
-Compiled with OPTIONS every operation rounds as NumPy's does: multiplications and additions are not
-contracted, and division and root are correctly rounded, which is the compiler's default.
+Every operation rounds as NumPy's does. With OPTIONS multiplications and additions are not
+contracted, and division and root are correctly rounded, which is the compiler's default. Float32
+operations are instructions written out, because CuPy lets its compiler take numbers nearer to 0
+than 1.2e-38 for 0 in operations of its own choice.
 """
 
 from __future__ import annotations
@@ -12,21 +14,52 @@ from string import Template
 import numpy as np
 import numpy.typing as npt
 
+from mpitrain.kernels.ordered_sum import FUNCTION
 from mpitrain.kernels.program import Operation, Program
 
 NAME = "fused"
 OPTIONS = ("--std=c++17", "--fmad=false")
 THREADS = 256  # in a block, a power of two
 
-_TYPES = {"float32": "float", "float64": "double"}
-_FUNCTIONS = {"sqrt": "sqrt", "abs": "fabs", "min": "smaller"}
+_TYPES = {"float32": ("float", "float4"), "float64": ("double", "double2")}
+_NAMES = {
+    "*": "product",
+    "+": "total",
+    "-": "difference",
+    "/": "quotient",
+    "sqrt": "root",
+    "abs": "fabs",
+    "min": "smaller",
+}
+
+_FLOAT64_OPERATIONS = """
+__device__ inline real product(real a, real b) { return a * b; }
+__device__ inline real total(real a, real b) { return a + b; }
+__device__ inline real difference(real a, real b) { return a - b; }
+__device__ inline real quotient(real a, real b) { return a / b; }
+__device__ inline real root(real a) { return sqrt(a); }
+"""
+_FLOAT32_OPERATIONS = """
+__device__ inline real product(real a, real b)
+{ real r; asm("mul.rn.f32 %0, %1, %2;" : "=f"(r) : "f"(a), "f"(b)); return r; }
+__device__ inline real total(real a, real b)
+{ real r; asm("add.rn.f32 %0, %1, %2;" : "=f"(r) : "f"(a), "f"(b)); return r; }
+__device__ inline real difference(real a, real b)
+{ real r; asm("sub.rn.f32 %0, %1, %2;" : "=f"(r) : "f"(a), "f"(b)); return r; }
+__device__ inline real quotient(real a, real b)
+{ real r; asm("div.rn.f32 %0, %1, %2;" : "=f"(r) : "f"(a), "f"(b)); return r; }
+__device__ inline real root(real a)
+{ real r; asm("sqrt.rn.f32 %0, %1;" : "=f"(r) : "f"(a)); return r; }
+"""
 
 _KERNEL = Template("""\
 typedef $type real;
 typedef long long size;
-union Pack { float4 whole; real at[16 / sizeof(real)]; };
+typedef $wide wide;  // of the same type, or packs would go through memory
+union Pack { wide whole; real at[16 / sizeof(real)]; };
 const int width = 16 / sizeof(real);
 const int threads = $threads;
+$operations
 __device__ inline real smaller(real a, real b) { return a > b ? b : a; }  // NaN stays
 $functions
 extern "C" __global__ void __launch_bounds__(threads) fused(
@@ -60,42 +93,6 @@ extern "C" __global__ void __launch_bounds__(threads) fused(
 }
 """)
 
-# Squares are added up in the vectors' type inside a pack and as float64 from there on.
-_SUM_FUNCTION = """
-__device__ double block_sum(double value)
-{
-    __shared__ double sums[threads];
-    sums[threadIdx.x] = value;
-    for (int half = threads / 2; half > 0; half /= 2) {
-        __syncthreads();
-        if (threadIdx.x < half) sums[threadIdx.x] += sums[threadIdx.x + half];
-    }
-    __syncthreads();
-    return sums[0];
-}
-"""
-
-# The block that finishes last adds the sums of all blocks, in the blocks' order and not in that of
-# their finishing, and the counter is back at 0 for the next launch.
-_SUM_END = """
-    const double own = block_sum(total);
-    __shared__ bool is_last;
-    if (threadIdx.x == 0) {
-        partial[blockIdx.x] = own;
-        __threadfence();
-        is_last = atomicInc(counter, gridDim.x - 1) == gridDim.x - 1;
-    }
-    __syncthreads();
-    if (!is_last) return;
-    __threadfence();
-    double share = 0;
-    for (unsigned block = threadIdx.x; block < gridDim.x; block += threads)
-        share += __ldcg(partial + block);
-    const double all = block_sum(share);
-    if (threadIdx.x == 0) squared[0] = all;
-"""
-
-
 def cuda_source(program: Program, dtype: npt.DTypeLike) -> str:
     """Return the text of one kernel, ``fused``.
 
@@ -106,25 +103,28 @@ def cuda_source(program: Program, dtype: npt.DTypeLike) -> str:
     loads, stores = program.loads, program.stores
     outputs = [name for name in program.vectors if name not in loads]
     measures = program.measured is not None
+    real, wide = _TYPES[np.dtype(dtype).name]
     return _KERNEL.substitute(
-        type=_TYPES[np.dtype(dtype).name],
+        type=real,
+        wide=wide,
         threads=THREADS,
-        functions=_SUM_FUNCTION if measures else "",
+        operations=_FLOAT32_OPERATIONS if real == "float" else _FLOAT64_OPERATIONS,
+        functions=FUNCTION if measures else "",
         arguments=_arguments(program),
         element_arguments=_element_arguments(program),
         body=_block(_body(program)),
-        begin="double total = 0;" if measures else "",
+        begin="double sum = 0;" if measures else "",
         begin_pack="real squares = 0;" if measures else "",
         load_packs=_block([*map(_load_pack, loads), *(f"Pack {name}_;" for name in outputs)]),
         run_in_pack=_run(program, "_.at[k]", "squares"),
         store_packs=_block(map(_store_pack, stores)),
-        end_pack="total += squares;" if measures else "",
+        end_pack="sum += squares;" if measures else "",
         load_single=_block(
             [*(f"real {n}_ = {n}[at];" for n in loads), *(f"real {n}_;" for n in outputs)]
         ),
-        run_single=_run(program, "_", "total"),
+        run_single=_run(program, "_", "sum"),
         store_single=_block(f"{name}[at] = {name}_;" for name in stores),
-        end=_SUM_END if measures else "",
+        end="launch_sum(sum, partial, counter, squared);" if measures else "",
     )
 
 
@@ -158,9 +158,7 @@ def _body(program: Program) -> Iterable[str]:
 
 
 def _expression(op: Operation) -> str:
-    if len(op.operands) == 1 or op.symbol == "min":
-        return f"{_FUNCTIONS[op.symbol]}({', '.join(op.operands)})"
-    return f" {op.symbol} ".join(op.operands)
+    return f"{_NAMES[op.symbol]}({', '.join(op.operands)})"
 
 
 def _run(program: Program, suffix: str, total: str) -> str:
@@ -172,11 +170,11 @@ def _run(program: Program, suffix: str, total: str) -> str:
 
 
 def _load_pack(name: str) -> str:
-    return f"Pack {name}_; {name}_.whole = reinterpret_cast<const float4*>({name} + head)[turn];"
+    return f"Pack {name}_; {name}_.whole = reinterpret_cast<const wide*>({name} + head)[turn];"
 
 
 def _store_pack(name: str) -> str:
-    return f"reinterpret_cast<float4*>({name} + head)[turn] = {name}_.whole;"
+    return f"reinterpret_cast<wide*>({name} + head)[turn] = {name}_.whole;"
 
 
 def _block(lines: Iterable[str]) -> str:

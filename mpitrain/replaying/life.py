@@ -12,7 +12,6 @@ import numpy.typing as npt
 
 from mpitrain.core.arrays import Array, module_of, to_host
 from mpitrain.core.position import Position, Start
-from mpitrain.devices.device import Device
 from mpitrain.modes.record import StepRecord
 from mpitrain.plan import Plan
 from mpitrain.replaying.collective import CollectiveReplay
@@ -79,7 +78,6 @@ class ReplayedLife:
         workers: its simulated ranks.
         engine: what applies updates.
         totals: of this life, by the schedule's times.
-        device: of this process.
         log: of rank 0, for events.
     """
 
@@ -90,7 +88,6 @@ class ReplayedLife:
         directory: RunDirectory,
         run_id: str,
         look: Look,
-        device: Device,
         *,
         is_whole: bool,
     ) -> None:
@@ -102,13 +99,12 @@ class ReplayedLife:
             directory: of the replay.
             run_id: of the replay.
             look: told the schedule's row and the record of every step that is done.
-            device: of this process.
             is_whole: the schedule holds every step of its ranks up to its end.
         """
         self._is_whole = is_whole
         self.plan, self._schedule = plan, schedule
         self._directory, self._run_id, self._look = directory, run_id, look
-        self.totals, self.device = Totals(), device
+        self.totals = Totals()
         self._now_s = 0.0
         self._num_done = np.zeros(schedule.size, np.int64)
         self._taken: list[int] = []  # tickets, where some may be left out
@@ -216,7 +212,7 @@ class ReplayedLife:
     def _open(self, rank: int) -> LogKeeper:
         place, plan = Place(rank, self._schedule.size), self.plan
         attributes = {
-            **log_attributes(place, plan, self.device),
+            **log_attributes(place, plan),
             "run_id": self._run_id,
             "window_mechanism": "replay",
             "progress_remedy": "none",

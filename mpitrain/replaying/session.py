@@ -14,8 +14,6 @@ from mpitrain.config import Config
 from mpitrain.core.console import counted
 from mpitrain.core.errors import UserError
 from mpitrain.core.position import Start
-from mpitrain.devices.alone import open_alone
-from mpitrain.devices.device import Device
 from mpitrain.factories import Data
 from mpitrain.models.model import Model
 from mpitrain.modes.record import StepRecord
@@ -34,6 +32,7 @@ from mpitrain.running.bookkeeping import (
     write_failure,
 )
 from mpitrain.running.checkpoint_content import read_parameters_into
+from mpitrain.running.device import placed_alone
 from mpitrain.running.resuming import check_data, checkpoint_of, environment_changes
 from mpitrain.schedules.recorded import RecordedLife
 from mpitrain.stop import Stop
@@ -83,18 +82,17 @@ def replay_run(
     """
     recording = read_recording(root, overrides)
     plan = _first_plan(recording, model, source)
-    settings = recording.configs[-1].device
-    device = open_alone(settings.kind, settings.memory_share, Place(0, 1).speak)
+    plan = placed_alone(plan, recording.configs[-1].device, Place(0, 1).speak)
     directory = make_directory(plan.config)
     with closing(RunLock(directory.root, ANOTHER_DIRECTORY)):
         place = Place(0, recording.lives[-1].schedule.size)
         facts = {"simulated": f"a replay of {recording.directory.root}"}
-        run_id = fill_directory(directory, plan, place, device, facts)
+        run_id = fill_directory(directory, plan, place, facts)
         total = sum(life.schedule.num_updates for life in recording.lives)
         try:
-            made = ScheduledTraining(plan, directory, run_id, device, total, stop)
+            made = ScheduledTraining(plan, directory, run_id, total, stop)
             with closing(made) as training:
-                _announce(recording, directory, device, total)
+                _announce(recording, plan, directory, total)
                 return _Session(recording, training).run(plan)
         except BaseException as error:
             write_failure(directory, 0, f"{type(error).__name__}: {error}")
@@ -148,6 +146,7 @@ class _Session:
             source=before.source,
             start=life.start_of_next(position),
         )
+        new = new.on(before.device)
         np.copyto(new.initial, life.parameters)
         return new
 
@@ -167,9 +166,7 @@ class _Session:
         return Replay(result, verdict.is_same, verdict.lines)
 
 
-def _announce(
-    recording: Recording, directory: RunDirectory, device: Device, total_steps: int
-) -> None:
+def _announce(recording: Recording, plan: Plan, directory: RunDirectory, total_steps: int) -> None:
     place, lives = Place(0, 1), recording.lives
     size = lives[0].schedule.size
     more = f", {len(lives)} lives" if len(lives) > 1 else ""
@@ -177,8 +174,8 @@ def _announce(
         f"replay of {recording.directory.root}: {total_steps} steps of "
         f"{counted(size, 'rank')}{more}, in {directory.root}"
     )
-    if device.kind != "cpu":
-        place.speak(f"device: {device.text}")
+    if plan.device.kind != "cpu":
+        place.speak(f"device: {plan.device.text}")
     if recording.changes:
         place.speak(f"changed: {', '.join(recording.changes)}; the schedule is the same")
     if not lives[-1].is_whole:
@@ -186,7 +183,7 @@ def _announce(
         place.speak(
             f"the run was cut off or still runs; left out: {num_left} that come after a missing one"
         )
-    changes = environment_changes(recording.facts, device)
+    changes = environment_changes(recording.facts, plan)
     if changes:
         place.speak(f"environment differs: {changes}; bit-identity is not promised")
 

@@ -10,7 +10,6 @@ from pathlib import Path
 from mpitrain.config import Config, Simulate, changed, ignored
 from mpitrain.core.console import counted
 from mpitrain.core.errors import LogError, UserError
-from mpitrain.devices.alone import open_alone
 from mpitrain.factories import Data
 from mpitrain.models.model import Model
 from mpitrain.plan import Plan, make_plan
@@ -26,6 +25,7 @@ from mpitrain.running.bookkeeping import (
     write_failure,
 )
 from mpitrain.running.checkpoint_content import read_parameters_into
+from mpitrain.running.device import placed_alone
 from mpitrain.running.resuming import checkpoint_of
 from mpitrain.running.wording import heading, rounded
 from mpitrain.schedules.delays import (
@@ -86,14 +86,14 @@ def simulate_run(
         checkpoint = checkpoint_of(config.run.init_from)
         read_parameters_into(checkpoint, plan.model.layout, plan.initial)
     schedule = KINDS[config.simulate.kind](plan)
-    device = open_alone(config.device.kind, config.device.memory_share, place.speak)
+    plan = placed_alone(plan, config.device, place.speak)
     directory = make_directory(config)
     with closing(RunLock(directory.root, ANOTHER_DIRECTORY)):
         facts = {"simulated": f"simulated ({config.simulate.kind})"}
-        run_id = fill_directory(directory, plan, place, device, facts)
+        run_id = fill_directory(directory, plan, place, facts)
         place.speak(f"simulated: {heading(plan)}")
-        if device.kind != "cpu":
-            place.speak(f"device: {device.text}")
+        if plan.device.kind != "cpu":
+            place.speak(f"device: {plan.device.text}")
         if rounding := rounded(plan):
             place.speak(rounding)
         for line in _ignored(asked, config, plan):
@@ -102,7 +102,7 @@ def simulate_run(
             place.speak(f"no staleness log: {counted(size, 'rank')}, at most {MOST_LOGS} have one")
         total = plan.work.total_steps
         try:
-            made = ScheduledTraining(plan, directory, run_id, device, total, stop)
+            made = ScheduledTraining(plan, directory, run_id, total, stop)
             with closing(made) as training:
                 if isinstance(schedule, Schedule):
                     write_schedule(directory.root / SCHEDULE, schedule)

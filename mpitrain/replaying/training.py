@@ -13,7 +13,6 @@ import numpy as np
 import numpy.typing as npt
 
 from mpitrain.core.errors import CheckpointError, MpitrainError
-from mpitrain.devices.device import Device
 from mpitrain.modes.record import StepRecord
 from mpitrain.plan import Plan
 from mpitrain.replaying.life import AnySchedule, ReplayedLife, carry_over
@@ -51,7 +50,6 @@ class ScheduledTraining:
         life: the present one; None before the first.
         totals: of the lives that are done, by the schedules' times.
         directory: of the run.
-        device: of this process.
     """
 
     clock = 0
@@ -61,7 +59,6 @@ class ScheduledTraining:
         plan: Plan,
         directory: RunDirectory,
         run_id: str,
-        device: Device,
         total_steps: int,
         stop: Stop | None = None,
     ) -> None:
@@ -71,14 +68,13 @@ class ScheduledTraining:
             plan: of the first life.
             directory: of the run, its run file written.
             run_id: of the run.
-            device: of this process.
             total_steps: of all lives.
             stop: set by signals; it ends the training, and there is nothing to go on from.
         """
         self._stop = stop
         self.life: ReplayedLife | None = None
         self.totals = Totals()
-        self.directory, self.device = directory, device
+        self.directory = directory
         self._run_id, self._total_steps = run_id, total_steps
         self._best = Best.of(plan.config, Seen())
         self._began_s = time.monotonic()
@@ -136,7 +132,6 @@ class ScheduledTraining:
             self.directory,
             self._run_id,
             self._after_step,
-            self.device,
             is_whole=is_whole,
         )
         if self.life is not None:

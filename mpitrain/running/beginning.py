@@ -5,24 +5,22 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from mpitrain.config import ignored
-from mpitrain.devices.device import Device
 from mpitrain.plan import Plan
 from mpitrain.running.wording import heading, ignored_here, log_size, rounded
 
 
-def first_words(plan: Plan, device: Device, *, in_job: bool, is_logged: bool) -> Iterator[str]:
+def first_words(plan: Plan, *, in_job: bool, is_logged: bool) -> Iterator[str]:
     """Yield what is trained, which settings it has no use for, and where it goes on from.
 
     Args:
         plan: what is trained.
-        device: of rank 0.
         in_job: whether this is a Slurm job.
         is_logged: whether the steps are logged.
     """
     config, start = plan.config, plan.start
     yield heading(plan)
-    if device.kind != "cpu":
-        yield f"device: {device.text}"
+    if plan.device.kind != "cpu":
+        yield f"device: {plan.device.text}"
     unused = {"simulate": "these ranks are no simulated ones"}
     here = ignored_here(config, plan.source, in_job=in_job)
     for line in [*ignored(config, plan.own, unused), *here]:

@@ -17,7 +17,6 @@ from mpitrain import environment
 from mpitrain.config import Config, changed, to_toml
 from mpitrain.core.errors import LogError, MpitrainError, UserError, reason
 from mpitrain.core.layout import Layout
-from mpitrain.devices.device import Device
 from mpitrain.plan import Plan
 from mpitrain.storage.durable import make_folder, sync_folder, write_bytes
 from mpitrain.storage.joint_view import write_joint_view
@@ -111,7 +110,6 @@ def fill_directory(
     directory: RunDirectory,
     plan: Plan,
     world: Place,
-    device: Device,
     facts: Mapping[str, str] | None = None,
 ) -> str:
     """Write run.toml and status.json of a new run; return the run's id.
@@ -120,7 +118,6 @@ def fill_directory(
         directory: of the run.
         plan: of the run.
         world: its ranks.
-        device: of this rank.
         facts: more of its environment, for run.toml.
 
     Raises:
@@ -136,7 +133,7 @@ def fill_directory(
     try:
         directory.keep_reserve()
         config = changed(plan.config, places)
-        _write_run_file(directory, config, world, run_id, _facts(plan, device, facts))
+        _write_run_file(directory, config, world, run_id, _facts(plan, facts))
         directory.write_status(status_of("running"))
     except OSError as error:
         message = f"run directory {name} cannot be written: {reason(error)}; {ANOTHER_DIRECTORY}"
@@ -144,9 +141,7 @@ def fill_directory(
     return run_id
 
 
-def reopen_directory(
-    directory: RunDirectory, plan: Plan, world: Place, device: Device, run_id: str
-) -> None:
+def reopen_directory(directory: RunDirectory, plan: Plan, world: Place, run_id: str) -> None:
     """Make a run directory ready for its next life; what earlier lives left is kept.
 
     Raises:
@@ -160,7 +155,7 @@ def reopen_directory(
         directory.keep_reserve()
         if not kept.exists():  # else a start of this life was killed here
             write_bytes(kept, directory.run_toml.read_bytes())
-        _write_run_file(directory, plan.config, world, run_id, _facts(plan, device))
+        _write_run_file(directory, plan.config, world, run_id, _facts(plan))
         if directory.result.exists():
             directory.result.replace(directory.root / f"result-before-life-{life:03d}.json")
         directory.write_status(status_of("running", life=life))
@@ -169,9 +164,9 @@ def reopen_directory(
         raise UserError(message) from error
 
 
-def _facts(plan: Plan, device: Device, more: Mapping[str, str] | None = None) -> dict[str, Any]:
+def _facts(plan: Plan, more: Mapping[str, str] | None = None) -> dict[str, Any]:
     """Return what a run file says of machine and data."""
-    here = environment.facts(device)
+    here = {**environment.facts(plan.device), "kernels": plan.twin.label}
     return {**(more or {}), **here, "data_sha256": plan.source.digest}
 
 
@@ -285,7 +280,7 @@ def layout_text(layout: Layout) -> str:
     return json.dumps({"dtype": layout.dtype.name, "shapes": shapes})
 
 
-def log_attributes(world: Place, plan: Plan, device: Device) -> dict[str, str | int]:
+def log_attributes(world: Place, plan: Plan) -> dict[str, str | int]:
     """Return what every log says of the run and of this rank."""
     config = plan.config
     facts, start = environment.facts(), plan.start
@@ -318,5 +313,6 @@ def log_attributes(world: Place, plan: Plan, device: Device) -> dict[str, str | 
         "blas_threads": facts["blas_threads"],
         "numpy": facts["numpy"],
         "cpu": facts["cpu"],
-        "device": device.text,
+        "device": plan.device.text,
+        "kernels": plan.twin.label,
     }

@@ -1,14 +1,87 @@
-"""The devices of all ranks, chosen together: a run computes on GPUs everywhere or nowhere."""
+"""The devices of all ranks, chosen together: a run computes on GPUs everywhere or nowhere.
+
+What a rank keeps there is counted before anything is made.
+"""
 
 from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable
 
 from mpitrain.comm.world import World
 from mpitrain.config import Device as Settings
 from mpitrain.core.errors import UserError, agreed
 from mpitrain.devices.agreement import chosen_kind, device_of, sharing_line
+from mpitrain.devices.alone import open_alone
 from mpitrain.devices.cuda import limit_memory
 from mpitrain.devices.device import Device
+from mpitrain.devices.fit import check_fits
 from mpitrain.devices.offer import make_offer
+from mpitrain.plan import Plan, state_names
+
+
+def placed(world: World, plan: Plan) -> Plan:
+    """Return the plan of this rank on its device.
+
+    Raises:
+        UserError: on every rank, when a GPU was asked for and a rank has none, or the run does not
+            fit on one.
+
+    Collective: yes.
+    """
+    settings = dataclasses.replace(plan.config.device, kind=plan.device_kind)
+    plan = plan.on(open_device(world, settings))
+    world.agree(lambda: _check_fits(plan, 1))
+    return plan
+
+
+def placed_alone(plan: Plan, settings: Settings, speak: Callable[[str], None]) -> Plan:
+    """Return the plan of simulated ranks on the device of this process.
+
+    Args:
+        plan: of the simulated ranks.
+        settings: of the device.
+        speak: takes a warning.
+
+    Raises:
+        UserError: a GPU was asked for, and there is none, or the ranks do not fit on it.
+
+    Collective: no.
+    """
+    kind = plan.device_kind if settings.kind == "auto" else settings.kind
+    plan = plan.on(open_alone(kind, settings.memory_share, speak))
+    _check_fits(plan, plan.start.position.size)
+    return plan
+
+
+def _check_fits(plan: Plan, num_ranks: int) -> None:
+    parts = device_bytes(plan, num_ranks)
+    check_fits(plan.device, sum(parts.values()), parts)
+
+
+def device_bytes(plan: Plan, num_ranks: int) -> dict[str, int]:
+    """Return what ranks keep on their device, in bytes; the model's own work arrays left out.
+
+    Args:
+        plan: of the ranks.
+        num_ranks: simulated ranks on the device, or 1.
+    """
+    layout, config = plan.model.layout, plan.config
+    vector = layout.size * layout.dtype.itemsize
+    num_states = len(state_names(config))
+    is_windowed = config.mode.kind != "bsp"
+    num_workers = num_ranks if is_windowed else 1
+    sample = math.prod(plan.source.sample_shape) * layout.dtype.itemsize + 8
+    parts = {
+        "parameters": vector * (num_workers + (num_ranks > 1)),
+        "gradients": vector * (2 if config.data.micro_batch_size is not None else 1),
+        "changes": vector * num_workers * is_windowed,
+        "optimiser": vector * num_workers * num_states,
+        "evaluation": vector,
+        "samples": plan.order.batch_size * sample,
+    }
+    return {name: size for name, size in parts.items() if size}
 
 
 def open_device(world: World, settings: Settings) -> Device:

@@ -11,7 +11,6 @@ from mpitrain.comm.waiting import Patience
 from mpitrain.comm.world import World
 from mpitrain.config import Config, to_toml
 from mpitrain.core.errors import MpitrainError, StoppedError, UserError, reason
-from mpitrain.devices.device import Device
 from mpitrain.factories import Data
 from mpitrain.models.model import Model
 from mpitrain.plan import Plan, make_plan
@@ -25,7 +24,7 @@ from mpitrain.running.bookkeeping import (
 )
 from mpitrain.running.checkpoint_content import read_parameters_into
 from mpitrain.running.data_check import check_evaluation, check_samples
-from mpitrain.running.device import open_device
+from mpitrain.running.device import placed
 from mpitrain.running.resuming import (
     Resumption,
     check_data,
@@ -70,7 +69,7 @@ def run_training(
     plan = world.agree(lambda: make_plan(config, world.size, model=model, source=source))
     plan = _started_from(world, plan, config.run.init_from)
     world.check_equal(_identity(plan))
-    device = open_device(world, config.device)
+    plan = placed(world, plan)
     dtype = plan.model.layout.dtype
     world.agree(lambda: check_samples(plan.source, dtype, world.rank, world.size))
     world.from_root(lambda: check_evaluation(plan.model, plan.source, plan.initial))
@@ -79,8 +78,8 @@ def run_training(
 
     directory = world.from_root(lambda: make_directory(config))
     with _locked(world, directory, ANOTHER_DIRECTORY):
-        run_id = world.from_root(lambda: fill_directory(directory, plan, world, device))
-        return _run(world, plan, device, directory, run_id, stop)
+        run_id = world.from_root(lambda: fill_directory(directory, plan, world))
+        return _run(world, plan, directory, run_id, stop)
 
 
 def resume_training(
@@ -122,17 +121,16 @@ def resume_training(
         else:
             _read_parameters(world, plan, found.checkpoint)
         world.check_equal(_identity(plan))
-        device = open_device(world, config.device)
+        plan = placed(world, plan)
         stop = stop or Stop()
         _prepare(world, config, stop)
-        world.from_root(lambda: _reopen(world, found, plan, device))
-        return _run(world, plan, device, found.directory, found.run_id, stop, found)
+        world.from_root(lambda: _reopen(world, found, plan))
+        return _run(world, plan, found.directory, found.run_id, stop, found)
 
 
 def _run(
     world: World,
     plan: Plan,
-    device: Device,
     directory: RunDirectory,
     run_id: str,
     stop: Stop,
@@ -141,7 +139,7 @@ def _run(
     """Run a life to its end and say in status.json how it ended."""
     life = plan.start.life
     try:
-        session = Session(world, plan, device, directory, run_id, stop, resumption)
+        session = Session(world, plan, directory, run_id, stop, resumption)
         result = session.run()
         if world.is_root:
             _write_outcome(directory, life, result, session.early_stop)
@@ -218,14 +216,14 @@ def _check_work(found: Resumption, plan: Plan) -> None:
         raise UserError(message)
 
 
-def _reopen(world: World, found: Resumption, plan: Plan, device: Device) -> None:
+def _reopen(world: World, found: Resumption, plan: Plan) -> None:
     """Make the run directory ready for the new life; what says that it runs comes last."""
     if "simulated" in found.facts:
         world.speak(
             f"the lives before this one were {found.facts['simulated']}: their times are not those "
             "of these ranks, which go on from the checkpoint for real"
         )
-    changes = environment_changes(found.facts, device)
+    changes = environment_changes(found.facts, plan)
     if changes:
         world.speak(f"environment differs: {changes}; bit-identity is not promised")
     newer = Checkpoints(found.directory.checkpoints)
@@ -233,7 +231,7 @@ def _reopen(world: World, found: Resumption, plan: Plan, device: Device) -> None
     aside = [] if found.checkpoint is None else newer.set_aside(found.checkpoint)
     if aside:
         world.speak(f"checkpoints were set aside: {', '.join(aside)}")
-    reopen_directory(found.directory, plan, world, device, found.run_id)
+    reopen_directory(found.directory, plan, world, found.run_id)
 
 
 def _started_from(world: World, plan: Plan, place: str | None) -> Plan:

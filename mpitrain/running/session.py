@@ -16,7 +16,6 @@ from mpitrain.comm.world import World
 from mpitrain.core.arrays import copy_into, module_of, to_host
 from mpitrain.core.batch import Batch
 from mpitrain.core.errors import MpitrainError, agreed
-from mpitrain.devices.device import Device
 from mpitrain.modes.record import StepRecord
 from mpitrain.plan import Plan
 from mpitrain.result import Result, parameters_sha256
@@ -61,7 +60,6 @@ class Session:
     Attributes:
         world: the ranks.
         plan: what is trained.
-        device: where this rank computes.
         directory: of the run.
     """
 
@@ -69,7 +67,6 @@ class Session:
         self,
         world: World,
         plan: Plan,
-        device: Device,
         directory: RunDirectory,
         run_id: str,
         stop: Stop,
@@ -80,7 +77,6 @@ class Session:
         Collective: yes.
         """
         self.world, self.plan, self.directory = world, plan, directory
-        self.device = device
         self._run_id = run_id
         self._stop = stop
         self._earlier = Totals() if resumption is None else resumption.totals
@@ -385,7 +381,7 @@ class Session:
     def _open_log(self) -> LogWriter | NullLog:
         exchange, plan, world = self._exchange, self.plan, self.world
         attributes = {
-            **log_attributes(world, plan, self.device),
+            **log_attributes(world, plan),
             "run_id": self._run_id,
             "window_mechanism": exchange.window_mechanism,
             "progress_remedy": exchange.progress_remedy,
@@ -397,5 +393,5 @@ class Session:
         if self.world.is_root:
             in_job = Slurm.from_environ(os.environ) is not None
             logs = self._log.is_writing
-            for line in first_words(self.plan, self.device, in_job=in_job, is_logged=logs):
+            for line in first_words(self.plan, in_job=in_job, is_logged=logs):
                 self.world.speak(line)

@@ -1,0 +1,230 @@
+"""A CuPy without a GPU for whole runs: device memory that host code cannot touch by mistake.
+
+Arrays are no arrays of NumPy, so whatever mixes the two sides without a copy fails as with CuPy.
+Array functions are NumPy's; kernels are CUDA's text, compiled for the CPU (``emulation``). Streams
+do everything at once: what they may put off is tested in tests/unit/devices.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import itertools
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+from numpy.lib.mixins import NDArrayOperatorsMixin
+
+from tests.unit.kernels.emulation import DeviceArray as EmulatedArray
+from tests.unit.kernels.emulation import Emulation
+
+GIB = 1 << 30
+NAME = "Separate Memory 1000"
+
+
+class DeviceArray(NDArrayOperatorsMixin):
+    """An array on the device: what CuPy's has, as far as the package asks for it."""
+
+    def __init__(self, values: np.ndarray[Any, Any]) -> None:
+        self.on_device = values
+
+    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **settings: Any) -> Any:
+        """Run a function of NumPy as CuPy's arrays do."""
+        out = tuple(map(_unwrapped, settings.pop("out", ())))
+        more = {"out": out} if out else {}
+        return _wrapped(getattr(ufunc, method)(*map(_unwrapped, inputs), **settings, **more))
+
+    def __array__(self, *_: Any, **__: Any) -> Any:
+        """Refuse to become an array of NumPy, as CuPy's arrays do."""
+        message = "Implicit conversion to a NumPy array is not allowed"
+        raise TypeError(message)
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self.on_device, name)
+        return _on_device(found) if callable(found) else _wrapped(found)
+
+    def __getitem__(self, key: Any) -> Any:
+        return DeviceArray(self.on_device[_key(key)])
+
+    def __setitem__(self, key: Any, values: Any) -> None:
+        self.on_device[_key(key)] = _unwrapped(values)
+
+    def __len__(self) -> int:
+        return len(self.on_device)
+
+    def __float__(self) -> float:
+        return float(self.on_device)
+
+    def __bool__(self) -> bool:
+        return bool(self.on_device)
+
+    @property
+    def data(self) -> Any:
+        """Where its memory begins."""
+        return SimpleNamespace(ptr=self.on_device.ctypes.data)
+
+    def tolist(self) -> Any:
+        """Return the values."""
+        return self.on_device.tolist()
+
+    def get(self, out: Any = None) -> Any:
+        """Return a copy on the host."""
+        if out is None:
+            return self.on_device.copy()
+        assert type(out) is np.ndarray
+        np.copyto(out, self.on_device, casting="no")
+        return out
+
+    def set(self, values: Any) -> None:
+        """Copy from the host."""
+        assert type(values) is np.ndarray
+        np.copyto(self.on_device, values, casting="no")
+
+
+class SeparateMemory:
+    """Stands for the module.
+
+    Attributes:
+        num_allocations: arrays made so far, views and results of functions left out.
+        limit_bytes: of the memory pool.
+    """
+
+    __version__ = "14.2.0"
+    ndarray = DeviceArray
+
+    def __init__(self, folder: Path, num: int = 1) -> None:
+        """Keep compiled kernels in a folder; the process sees ``num`` devices."""
+        self._emulation = Emulation(folder)
+        self.num_allocations = 0
+        self.limit_bytes = 0
+        self._clock = itertools.count()
+        runtime = SimpleNamespace(
+            CUDARuntimeError=RuntimeError,
+            memcpyHostToDevice=1,
+            memcpyDeviceToHost=2,
+            memcpyAsync=lambda to, source, num_bytes, _kind, _stream: ctypes.memmove(
+                to, source, num_bytes
+            ),
+            runtimeGetVersion=lambda: 13000,
+            driverGetVersion=lambda: 13000,
+            getDeviceCount=lambda: num,
+            memGetInfo=lambda: (79 * GIB, 80 * GIB),
+            getDeviceProperties=lambda index: {"name": NAME.encode(), "uuid": bytes([index + 1])},
+            deviceGetPCIBusId=lambda index: f"0000:{index + 1:02X}:00.0",
+        )
+        self.cuda = SimpleNamespace(
+            runtime=runtime,
+            Device=lambda _index: SimpleNamespace(use=lambda: None),
+            Stream=lambda **_: _Stream(),
+            Event=lambda **_: _Event(),
+            get_current_stream=_Stream,
+            alloc_pinned_memory=bytearray,
+            is_available=lambda: True,
+        )
+
+    def __getattr__(self, name: str) -> Any:
+        return _on_device(getattr(np, name))
+
+    def get_default_memory_pool(self) -> Any:
+        """Return what can be limited."""
+        return SimpleNamespace(set_limit=lambda size: setattr(self, "limit_bytes", size))
+
+    def RawModule(self, *, code: str, options: tuple[str, ...]) -> Any:  # CuPy's name
+        """Return kernels compiled for the CPU."""
+        module = self._emulation.RawModule(code=code, options=options)
+        return SimpleNamespace(get_function=lambda name: _Kernel(module.get_function(name)))
+
+    def asarray(self, values: Any, dtype: Any = None) -> Any:
+        """Return an array of the same values on the device."""
+        if isinstance(values, DeviceArray):
+            return values
+        return self._new(np.asarray(values, dtype))
+
+    def array(self, values: Any, dtype: Any = None) -> Any:
+        """Return a copy on the device."""
+        return self._new(np.asarray(_unwrapped(values), dtype))
+
+    def zeros(self, shape: Any, dtype: Any = np.float64) -> Any:
+        """Return zeros."""
+        return self._new(np.zeros(shape, dtype))
+
+    def ones(self, shape: Any, dtype: Any = np.float64) -> Any:
+        """Return ones."""
+        return self._new(np.ones(shape, dtype))
+
+    def empty(self, shape: Any, dtype: Any = np.float64) -> Any:
+        """Return an array of which nothing is known: full of 0xff, which is NaN."""
+        array = self._new(np.zeros(shape, dtype))
+        array.on_device.reshape(-1).view(np.uint8)[...] = 0xFF
+        return array
+
+    def empty_like(self, array: DeviceArray) -> Any:
+        """Return an array like another, of which nothing is known."""
+        return self.empty(array.shape, array.dtype)
+
+    def _new(self, values: np.ndarray[Any, Any]) -> DeviceArray:
+        self.num_allocations += 1
+        return DeviceArray(self._emulation.asarray(values).view(np.ndarray))
+
+
+class _Stream:
+    ptr = 0
+
+    def wait_event(self, _event: Any) -> None:
+        """Everything is over."""
+
+    def synchronize(self) -> None:
+        """Everything is over."""
+
+
+class _Event:
+    def record(self, _stream: Any = None) -> None:
+        """Everything is over."""
+
+    def synchronize(self) -> None:
+        """Everything is over."""
+
+
+class _Kernel:
+    def __init__(self, function: Callable[..., None]) -> None:
+        self._function = function
+
+    def __call__(
+        self, grid: tuple[int, ...], block: tuple[int, ...], arguments: Iterable[Any]
+    ) -> None:
+        self._function(grid, block, tuple(_for_kernel(argument) for argument in arguments))
+
+
+def _for_kernel(argument: Any) -> Any:
+    if isinstance(argument, DeviceArray):
+        return argument.on_device.view(EmulatedArray)
+    assert isinstance(argument, np.generic), f"{type(argument)} is not on the device"
+    return argument
+
+
+def _on_device(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a function of NumPy for arrays on the device."""
+
+    def run(*arguments: Any, **settings: Any) -> Any:
+        named = {name: _unwrapped(value) for name, value in settings.items()}
+        return _wrapped(function(*map(_unwrapped, arguments), **named))
+
+    return run
+
+
+def _wrapped(value: Any) -> Any:
+    return DeviceArray(np.asarray(value)) if isinstance(value, np.ndarray | np.generic) else value
+
+
+def _unwrapped(value: Any) -> Any:
+    """Return what is on the device; nothing else that has elements may come with it."""
+    if isinstance(value, DeviceArray):
+        return value.on_device
+    assert type(value) is not np.ndarray, "an array on the host where one on the device must be"
+    return value
+
+
+def _key(key: Any) -> Any:
+    return tuple(map(_unwrapped, key)) if isinstance(key, tuple) else _unwrapped(key)
