@@ -16,6 +16,7 @@
 #define __launch_bounds__(threads)
 
 using std::exp;
+using std::fabs;
 using std::fmax;
 using std::log;
 using std::min;

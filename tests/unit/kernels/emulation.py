@@ -17,8 +17,9 @@ OPTIONS = ("-std=c++17", "-O1", "-ffp-contract=off", "-Wno-unknown-pragmas", "-s
 
 HEAD = r'extern "C" __global__ void __launch_bounds__\(\w+\) (\w+)\((.*?)\)\n'
 KERNEL = re.compile(HEAD, re.DOTALL)
+NAMED_TYPE = re.compile(r"typedef ([\w ]+) (\w+);")
 SCALARS = {
-    "size": (ctypes.c_longlong, np.int64),
+    "long long": (ctypes.c_longlong, np.int64),
     "int": (ctypes.c_int, np.int32),
     "float": (ctypes.c_float, np.float32),
     "double": (ctypes.c_double, np.float64),
@@ -46,6 +47,8 @@ class DeviceArray(np.ndarray):
 
 class Emulation:
     """Stands for CuPy; libraries go to a folder and are kept."""
+
+    __version__ = "emulated"
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -81,6 +84,10 @@ class Emulation:
         """Return an array of zeros."""
         return self.full(shape, 0, dtype)
 
+    def ones(self, shape: Any, dtype: Any = np.float64) -> Any:
+        """Return an array of ones."""
+        return self.full(shape, 1, dtype)
+
     def asnumpy(self, array: Any) -> Any:
         """Return NumPy's own array."""
         return np.array(array)
@@ -97,6 +104,7 @@ class RawModule:
             name: [argument.strip() for argument in given.split(",")]
             for name, given in KERNEL.findall(code)
         }
+        self._named_types = {name: kind for kind, name in NAMED_TYPE.findall(code)}
         starts = "".join(_start(name, given) for name, given in self._arguments.items())
         path, library = folder / "kernel.cpp", folder / "kernel.so"
         path.write_text(f'#include "{HEADER}"\n{code}{starts}', encoding="utf-8")
@@ -107,13 +115,20 @@ class RawModule:
         """Return a function that starts a kernel and returns when it has ended."""
         start: Any = self._library[f"start_{name}"]
         start.restype = ctypes.c_bool
-        declared = self._arguments[name]
+        declared = [self._type(argument) for argument in self._arguments[name]]
 
         def launch(blocks: tuple[int], threads: tuple[int], arguments: tuple[Any, ...]) -> None:
             typed = [_typed(*pair) for pair in zip(declared, arguments, strict=True)]
             assert start(ctypes.c_uint(*blocks), ctypes.c_uint(*threads), *typed), "a deadlock"
 
         return launch
+
+    def _type(self, argument: str) -> str:
+        """Return the type of an argument, "*" for any pointer."""
+        if "*" in argument:
+            return "*"
+        name = argument.removeprefix("const ").split()[0]
+        return self._named_types.get(name, name)
 
 
 def _start(name: str, given: list[str]) -> str:
@@ -127,9 +142,9 @@ def _start(name: str, given: list[str]) -> str:
 
 def _typed(declared: str, argument: Any) -> Any:
     """Return an argument for C; one of another type would be misread by a GPU, too."""
-    if "*" in declared:
+    if declared == "*":
         assert isinstance(argument, DeviceArray)
         return ctypes.c_void_p(argument.data.ptr)
-    c_type, own_type = SCALARS[declared.removeprefix("const ").split()[0]]
+    c_type, own_type = SCALARS[declared]
     assert isinstance(argument, own_type)
     return c_type(argument.item())
