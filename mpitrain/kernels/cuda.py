@@ -11,6 +11,7 @@ import numpy.typing as npt
 from mpitrain.core.arrays import Array, array_module
 from mpitrain.kernels.cuda_source import NAME, OPTIONS, THREADS, cuda_source
 from mpitrain.kernels.kernel import Run, checked
+from mpitrain.kernels.ordered_sum import MOST_BLOCKS as MOST_SUMS
 from mpitrain.kernels.program import Program
 from mpitrain.kernels.walk import walk
 
@@ -18,7 +19,6 @@ from mpitrain.kernels.walk import walk
 # that stay and stride drift apart. Only sums are worth keeping threads for, and as their number
 # is the same on every device, so are the bits.
 MOST_BLOCKS = 2**31 - 1  # CUDA's limit
-MOST_SUMS = 8192
 
 
 class DeviceKernel:

@@ -23,34 +23,52 @@ THREADS = 256  # in a block, a power of two
 
 _TYPES = {"float32": ("float", "float4"), "float64": ("double", "double2")}
 _NAMES = {
-    "*": "product",
-    "+": "total",
-    "-": "difference",
-    "/": "quotient",
-    "sqrt": "root",
-    "abs": "fabs",
+    "*": "multiply",
+    "+": "add",
+    "-": "subtract",
+    "/": "divide",
+    "sqrt": "square_root",
+    "abs": "magnitude",
     "min": "smaller",
 }
 
+# of the smaller: NaN stays where it comes first, as in NumPy
 _FLOAT64_OPERATIONS = """
-__device__ inline real product(real a, real b) { return a * b; }
-__device__ inline real total(real a, real b) { return a + b; }
-__device__ inline real difference(real a, real b) { return a - b; }
-__device__ inline real quotient(real a, real b) { return a / b; }
-__device__ inline real root(real a) { return sqrt(a); }
+__device__ inline real multiply(real a, real b) { return a * b; }
+__device__ inline real add(real a, real b) { return a + b; }
+__device__ inline real subtract(real a, real b) { return a - b; }
+__device__ inline real divide(real a, real b) { return a / b; }
+__device__ inline real square_root(real a) { return sqrt(a); }
+__device__ inline real magnitude(real a) { return fabs(a); }
+__device__ inline real smaller(real a, real b) { return a > b ? b : a; }
 """
-_FLOAT32_OPERATIONS = """
-__device__ inline real product(real a, real b)
-{ real r; asm("mul.rn.f32 %0, %1, %2;" : "=f"(r) : "f"(a), "f"(b)); return r; }
-__device__ inline real total(real a, real b)
-{ real r; asm("add.rn.f32 %0, %1, %2;" : "=f"(r) : "f"(a), "f"(b)); return r; }
-__device__ inline real difference(real a, real b)
-{ real r; asm("sub.rn.f32 %0, %1, %2;" : "=f"(r) : "f"(a), "f"(b)); return r; }
-__device__ inline real quotient(real a, real b)
-{ real r; asm("div.rn.f32 %0, %1, %2;" : "=f"(r) : "f"(a), "f"(b)); return r; }
-__device__ inline real root(real a)
-{ real r; asm("sqrt.rn.f32 %0, %1;" : "=f"(r) : "f"(a)); return r; }
+_TWO = """
+__device__ inline real {}(real a, real b)
+{{
+    real result;
+    asm("{}" : "=f"(result) : "f"(a), "f"(b));
+    return result;
+}}
 """
+_ONE = """
+__device__ inline real {}(real a)
+{{
+    real result;
+    asm("{}" : "=f"(result) : "f"(a));
+    return result;
+}}
+"""
+_FLOAT32_OPERATIONS = "".join(
+    [
+        _TWO.format("multiply", "mul.rn.f32 %0, %1, %2;"),
+        _TWO.format("add", "add.rn.f32 %0, %1, %2;"),
+        _TWO.format("subtract", "sub.rn.f32 %0, %1, %2;"),
+        _TWO.format("divide", "div.rn.f32 %0, %1, %2;"),
+        _TWO.format("smaller", "{.reg .pred p; setp.gt.f32 p, %1, %2; selp.f32 %0, %2, %1, p;}"),
+        _ONE.format("square_root", "sqrt.rn.f32 %0, %1;"),
+        _ONE.format("magnitude", "abs.f32 %0, %1;"),
+    ]
+)
 
 _KERNEL = Template("""\
 typedef $type real;
@@ -60,7 +78,6 @@ union Pack { wide whole; real at[16 / sizeof(real)]; };
 const int width = 16 / sizeof(real);
 const int threads = $threads;
 $operations
-__device__ inline real smaller(real a, real b) { return a > b ? b : a; }  // NaN stays
 $functions
 extern "C" __global__ void __launch_bounds__(threads) fused(
     $arguments)
@@ -92,6 +109,7 @@ extern "C" __global__ void __launch_bounds__(threads) fused(
     $end
 }
 """)
+
 
 def cuda_source(program: Program, dtype: npt.DTypeLike) -> str:
     """Return the text of one kernel, ``fused``.

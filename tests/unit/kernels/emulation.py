@@ -25,8 +25,15 @@ SCALARS = {
     "double": (ctypes.c_double, np.float64),
 }
 # instructions of a GPU, and the same for the compiler
-INSTRUCTIONS = {
-    r'asm\("mul\.rn\.f32 [^(]*\((\w+)\) : "f"\((\w+)\), "f"\((\w+)\)\);': r"\1 = \2 * \3;"
+INSTRUCTION = re.compile(r'asm\("(.*?)" : "=f"\((\w+)\) : "f"\((\w+)\)(?:, "f"\((\w+)\))?\);')
+EXPRESSIONS = {
+    "mul.rn.f32 %0, %1, %2;": "{0} * {1}",
+    "add.rn.f32 %0, %1, %2;": "{0} + {1}",
+    "sub.rn.f32 %0, %1, %2;": "{0} - {1}",
+    "div.rn.f32 %0, %1, %2;": "{0} / {1}",
+    "{.reg .pred p; setp.gt.f32 p, %1, %2; selp.f32 %0, %2, %1, p;}": "{0} > {1} ? {1} : {0}",
+    "sqrt.rn.f32 %0, %1;": "std::sqrt({0})",
+    "abs.f32 %0, %1;": "std::fabs({0})",
 }
 
 
@@ -98,8 +105,7 @@ class RawModule:
 
     def __init__(self, code: str, folder: Path) -> None:
         folder.mkdir()
-        for pattern, replacement in INSTRUCTIONS.items():
-            code = re.sub(pattern, replacement, code)
+        code = INSTRUCTION.sub(_expression, code)
         self._arguments = {
             name: [argument.strip() for argument in given.split(",")]
             for name, given in KERNEL.findall(code)
@@ -129,6 +135,12 @@ class RawModule:
             return "*"
         name = argument.removeprefix("const ").split()[0]
         return self._named_types.get(name, name)
+
+
+def _expression(instruction: re.Match[str]) -> str:
+    """Return C for an instruction of a GPU."""
+    text, result, *operands = instruction.groups()
+    return f"{result} = {EXPRESSIONS[text].format(*operands)};"
 
 
 def _start(name: str, given: list[str]) -> str:

@@ -12,6 +12,7 @@ from mpitrain.kernels.cuda_source import OPTIONS, cuda_source
 from mpitrain.kernels.program import Program, program
 from mpitrain.optim.compensation import Compensation
 from mpitrain.optim.fused import NOTHING, update_program, update_scalars
+from tests.unit.kernels.lines import run_lines
 from tests.unit.kernels.nvrtc import compile_cubin
 from tests.unit.optim.test_fused import COMPENSATIONS, OPTIMIZERS
 from tests.unit.optim.updates import plain_update
@@ -28,8 +29,12 @@ def compile_everywhere(made: Program) -> None:
     """Compile for all processors and types; each vector is moved 16 bytes at a time."""
     for dtype in BOTH_TYPES:
         for processor in PROCESSORS:
-            code, text = compile_cubin(cuda_source(made, dtype), OPTIONS, processor)
+            options = (*OPTIONS, "-ftz=true")  # which CuPy appends
+            code, text = compile_cubin(cuda_source(made, dtype), options, processor)
             assert len(code) > 1000
+            assert ".local" not in text  # no pack goes through memory
+            # squares are summed by operations of the compiler's choice
+            assert (".ftz" in text) == (made.measured is not None and dtype == "float32")
             for kind, names in (("ld", made.loads), ("st", made.stores)):
                 wide = re.findall(rf"{kind}\.global(?:\.nc)?\.v[24]", text)
                 assert len(wide) >= len(names)
@@ -62,21 +67,15 @@ def test_cuda_source_of_prediction_and_squared_norm_compiles() -> None:
     compile_everywhere(program(text, memory=memory, stores=("parameters",)))
 
 
-def smaller(one: Any, other: Any) -> Any:
-    """Return what the C function of this name does."""
-    return np.where(one > other, other, one)
-
-
-def run_element(source: str, values: dict[str, Any]) -> dict[str, Any]:
-    """Run the lines between the braces of ``element``, which are Python too, and return names."""
-    body = re.search(r"element = \[&\]\(.*?\) \{(.*?)\};", source, re.DOTALL)
-    assert body
-    lines = [line.strip() for line in body[1].split(";") if line.strip()]
-    names = {**values, "sqrt": np.sqrt, "fabs": np.absolute, "smaller": smaller}
-    for line in lines:
-        if not line.startswith(("real ", "return ")):
-            exec(line, {}, names)
-    return names
+OPERATIONS = {
+    "multiply": np.multiply,
+    "add": np.add,
+    "subtract": np.subtract,
+    "divide": np.divide,
+    "square_root": np.sqrt,
+    "magnitude": np.absolute,
+    "smaller": np.minimum,
+}
 
 
 @every_optimizer
@@ -107,7 +106,7 @@ def test_cuda_source_computes_the_plain_formula(
             "factor": 0.7,
         }
         typed = {key: np.dtype(dtype).type(value) for key, value in scalars.items()}
-        names = run_element(source, {**typed, **own, **fresh})
+        names = run_lines(source, "element", {**OPERATIONS, **typed, **own, **fresh})
         own = {state: names[state] for state in states}
         plain |= fresh
         plain_update(optimizer, compensation, plain, scalars, dtype)

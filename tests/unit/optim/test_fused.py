@@ -11,7 +11,7 @@ import pytest
 from mpitrain.core.measures import sum_of_squares
 from mpitrain.kernels.blocks import BLOCK_BYTES
 from mpitrain.kernels.kernel import Run
-from mpitrain.kernels.twins import SquaredNorm, Twin
+from mpitrain.kernels.twins import SquaredNorm, Twin, device_twin
 from mpitrain.optim.adagrad import Adagrad
 from mpitrain.optim.adam import Adam
 from mpitrain.optim.adamw import AdamW
@@ -203,6 +203,29 @@ def test_compensation_in_the_same_pass_equals_the_plain_formula_bit_for_bit(
 
 
 @every_compensation
+@pytest.mark.parametrize(("name", "dtype"), [("adam", "float32"), ("adamw", "float64")])
+def test_cuda_text_equals_the_plain_formula_bit_for_bit(
+    device: Any, correction: str, name: str, dtype: str
+) -> None:
+    """Its packs, tails and sums, on a GPU or on the CPU that stands for it; subnormal ones too."""
+    optimizer, random = OPTIMIZERS[name](0.1), np.random.default_rng()
+    compensation = COMPENSATIONS[correction](0.1)
+    for place in [(7, (1,)), (1000, (3,)), (1000, (1, 2))]:
+        subject = Subject(device_twin(), optimizer, compensation, dtype, place)
+        run = subject.bind(is_measured=True)
+        for clock in range(NUM_STEPS):
+            subject.refresh(random, "gradient", "parameters", "present")
+            tiny = subject.plain["gradient"] * np.dtype(dtype).type(np.finfo(dtype).tiny ** 0.5)
+            subject.set("gradient", np.where(random.random(place[0]) < 0.5, 1, tiny).astype(dtype))
+            run(subject.scalars(clock))
+            subject.run_plainly(clock)
+            subject.check("change", *subject.state_names)
+            expected = sum_of_squares(subject.plain["change"])
+            assert float(subject.squared[0]) == pytest.approx(expected, rel=1e-5)
+        subject.memory.check_surroundings()
+
+
+@every_compensation
 @both_types
 def test_update_in_two_parts_is_the_update_bit_for_bit(
     twin: Twin, correction: str, dtype: str
@@ -319,8 +342,6 @@ def test_fused_update_allocates_nothing_on_a_device(name: str) -> None:
     """No step asks the memory pool for anything."""
     import cupy
 
-    from mpitrain.kernels.twins import device_twin
-
     place = 300_000, (0,)
     subject = Subject(device_twin(), OPTIMIZERS[name](0.1), GapAware(), "float32", place)
     run, scalars = subject.bind(is_measured=True), subject.scalars(1)
@@ -340,8 +361,6 @@ def test_fused_update_reaches_all_elements_when_they_are_more_than_threads(
     monkeypatch: pytest.MonkeyPatch, measures: bool
 ) -> None:
     """A grid of two blocks walks a long vector in strides, with the same bits."""
-    from mpitrain.kernels.twins import device_twin
-
     for limit in ("MOST_BLOCKS", "MOST_SUMS"):
         monkeypatch.setattr(f"mpitrain.kernels.cuda.{limit}", 2)
     subject = Subject(device_twin(), Adam(), NOTHING, "float32", (50_003, (0,)))
