@@ -8,7 +8,6 @@ do everything at once: what they may put off is tested in tests/unit/devices.
 from __future__ import annotations
 
 import ctypes
-import itertools
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import SimpleNamespace
@@ -99,7 +98,6 @@ class SeparateMemory:
         self._emulation = Emulation(folder)
         self.num_allocations = 0
         self.limit_bytes = 0
-        self._clock = itertools.count()
         runtime = SimpleNamespace(
             CUDARuntimeError=RuntimeError,
             memcpyHostToDevice=1,
@@ -144,7 +142,8 @@ class SeparateMemory:
 
     def array(self, values: Any, dtype: Any = None) -> Any:
         """Return a copy on the device."""
-        return self._new(np.asarray(_unwrapped(values), dtype))
+        on_host = values.on_device if isinstance(values, DeviceArray) else values
+        return self._new(np.asarray(on_host, dtype))
 
     def zeros(self, shape: Any, dtype: Any = np.float64) -> Any:
         """Return zeros."""

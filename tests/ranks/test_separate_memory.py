@@ -1,0 +1,162 @@
+"""Whole runs on a device that is none: live ranks and their replay take the same bits through it.
+
+See tests/separate_memory.py. The CPU's run differs by the device's powers and logarithms alone.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from mpi4py import MPI
+
+from mpitrain.analysis.verify import verify
+from mpitrain.comm.world import World
+from mpitrain.core.errors import UserError
+from mpitrain.core.gpu import GpuFacts
+from mpitrain.devices.offer import make_offer
+from mpitrain.result import Result
+from mpitrain.running.lives import resume_training
+from mpitrain.storage.reading import open_log
+from tests.ranks.test_modes import shared_directory, train_small
+from tests.ranks.test_replay import replayed
+from tests.separate_memory import NAME, SeparateMemory
+from tests.unit.kernels.emulation import COMPILER
+
+FACTS = GpuFacts(devices=("nvidia0",), driver_cuda=(13, 0), cupy="cupy", num_visible=1)
+CASES: list[tuple[dict[str, Any], dict[str, Any]]] = [
+    ({"kind": "bsp"}, {}),
+    ({"kind": "ssp", "bound": 3}, {}),
+    ({"kind": "ssp", "bound": 1, "shards": 3}, {"factor": "inverse"}),
+    ({"kind": "asp", "shards": 5}, {"compensation": "gap_aware"}),
+    ({"kind": "asp"}, {"compensation": "dc_asgd_a", "factor": "hinge"}),
+    ({"kind": "asp", "shards": 2}, {"compensation": "prediction"}),
+]
+
+pytestmark = pytest.mark.skipif(COMPILER is None, reason="needs g++")
+
+
+@pytest.fixture
+def cupy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SeparateMemory:
+    """Let this rank find CuPy and a device."""
+    module = SeparateMemory(tmp_path)
+    monkeypatch.setitem(sys.modules, "cupy", module)  # type: ignore[arg-type]
+    monkeypatch.setattr(make_offer, "__defaults__", (lambda: FACTS,))
+    return module
+
+
+def train(world: World, directory: str, kind: str, **tables: dict[str, Any]) -> Result:
+    """Train a small network."""
+    given: dict[str, dict[str, Any]] = {
+        "run": {"steps": 18 * world.size, "evaluate_every": 5 * world.size, "share": "equal"},
+        "model": {"kind": "mlp", "hidden": (9,)},
+        "optimizer": {"kind": "adam", "rate": 0.01, "clip": 1.0},
+        "checkpoint": {"every_steps": 6 * world.size},
+        "device": {"kind": kind},
+    }
+    for name, table in tables.items():
+        given[name] = {**given.get(name, {}), **table}
+    return train_small(world, directory, **given)
+
+
+@pytest.mark.ranks(1, 3)
+@pytest.mark.parametrize(("mode", "staleness"), CASES)
+def test_run_on_a_device_proves_itself_and_is_replayed_bit_for_bit(
+    comm: MPI.Intracomm, cupy: SeparateMemory, mode: dict[str, Any], staleness: dict[str, Any]
+) -> None:
+    """Every loss, norm and checkpoint; logs say what computed them."""
+    world = World(comm)
+    directory = shared_directory(world)
+    result = train(world, f"{directory}/run", "cuda", mode=mode, staleness=staleness)
+    assert result.steps == 18 * world.size
+    assert cupy.num_allocations > 0
+    if world.is_root:
+        root = Path(directory, "run")
+        assert verify(root).ok, verify(root)
+        for log in open_log(root).lives[0].ranks.values():
+            assert log.attributes["device"] == f"cuda: {NAME}"
+            assert log.attributes["kernels"] == "cuda CuPy 14.2.0"
+        found = replayed(root, device__kind="cuda")
+        assert found.is_same, found.lines
+        shutil.rmtree(directory)
+    world.close()
+
+
+@pytest.mark.ranks(1, 3)
+@pytest.mark.parametrize("pieces", [1, 7])
+def test_synchronous_run_on_a_device_is_near_the_cpus(
+    comm: MPI.Intracomm, cupy: SeparateMemory, monkeypatch: pytest.MonkeyPatch, pieces: int
+) -> None:
+    """However the gradient is cut for its way to the host; resumed, it is the same run."""
+    most_bytes = 16 * (1 + 40 // pieces)
+    cut = [slice(start, start + most_bytes // 4) for start in range(0, 99, most_bytes // 4)]
+    whole = [*cut[:-1], slice(cut[-1].start, 102)]  # 7 x 9 + 9 + 9 x 3 + 3 parameters
+    monkeypatch.setattr("mpitrain.modes.message.pieces", lambda *_: whole)
+    world = World(comm)
+    directory = shared_directory(world)
+    on_device, on_host = (
+        train(world, f"{directory}/{kind}", kind, mode={"kind": "bsp"}) for kind in ("cuda", "cpu")
+    )
+    for name, values in on_host.parameters.items():
+        np.testing.assert_allclose(on_device.parameters[name], values, rtol=1e-3, atol=1e-5)
+    train(world, f"{directory}/first", "cuda", mode={"kind": "bsp"}, run={"steps": 9 * world.size})
+    root = Path(directory, "first")
+    again = resume_training(world, root, {"run.steps": 18 * world.size})
+    assert again.parameters_sha256 == on_device.parameters_sha256
+    if world.is_root:
+        shutil.rmtree(directory)
+    world.close()
+
+
+@pytest.mark.ranks(2)
+@pytest.mark.parametrize(("mode", "staleness"), CASES)
+def test_steps_on_a_device_allocate_nothing(
+    comm: MPI.Intracomm, cupy: SeparateMemory, mode: dict[str, Any], staleness: dict[str, Any]
+) -> None:
+    """A run of twice as many steps takes no more arrays."""
+    world = World(comm)
+    directory, taken = shared_directory(world), []
+    for number in (1, 2):
+        before = cupy.num_allocations
+        train(
+            world,
+            f"{directory}/{number}",
+            "cuda",
+            mode=mode,
+            staleness=staleness,
+            run={"steps": number * 20 * world.size, "evaluate_every": 0},
+            checkpoint={"enabled": False},
+        )
+        taken.append(cupy.num_allocations - before)
+    assert taken[0] == taken[1] > 0
+    world.meet("all have counted")
+    if world.is_root:
+        shutil.rmtree(directory)
+    world.close()
+
+
+@pytest.mark.ranks(1, 3)
+def test_model_that_does_not_fit_is_said_in_numbers(
+    comm: MPI.Intracomm, cupy: SeparateMemory
+) -> None:
+    """On every rank, before anything is made."""
+    world = World(comm)
+    directory = shared_directory(world)
+    with pytest.raises(UserError, match=r"does not fit on the GPU .* each rank needs .*parameters"):
+        train(
+            world,
+            f"{directory}/run",
+            "cuda",
+            mode={"kind": "asp"},
+            model={"hidden": (9,)},
+            device={"memory_share": 1e-9},
+        )
+    assert not Path(directory, "run").exists()
+    world.meet("all have looked")
+    if world.is_root:
+        shutil.rmtree(directory)
+    world.close()
