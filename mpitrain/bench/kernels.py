@@ -8,14 +8,14 @@ vectors; all in turn.
 from __future__ import annotations
 
 import importlib
-import statistics
-import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 
-from mpitrain.core.arrays import Array, array_module
+from mpitrain.bench.other_kernels import other_kernels
+from mpitrain.bench.timing import Action, Copy, row, times_of
+from mpitrain.core.arrays import Array
 from mpitrain.core.errors import UserError
 from mpitrain.kernels.program import Program
 from mpitrain.kernels.twins import SquaredNorm, Twin, device_twin, host_twin
@@ -36,8 +36,6 @@ from mpitrain.optim.sgd import Sgd
 CPU_MIB, CUDA_MIB = 64, 256  # of each vector, float32
 STEP, CLOCK, TAU = 1e-5, 9, 3
 MOST_VECTORS = 10  # that an update moves: momentum with gap-aware or dc_asgd_a, nine
-CPU_ROUNDS, CUDA_ROUNDS = 5, 15
-CUDA_REPEATS = 6  # calls per timing: the device works on one while the next is prepared
 
 OPTIMIZERS: tuple[Optimizer, ...] = (
     Sgd(),
@@ -67,8 +65,6 @@ FUNCTIONS = {
     "min": "minimum",
 }
 
-Action = Callable[[], object]
-
 
 def measure(mib: int | None = None) -> Iterator[dict[str, Any]]:
     """Yield one row per kernel and twin: median microseconds of all that is compared, and ratios.
@@ -96,6 +92,9 @@ def measure(mib: int | None = None) -> Iterator[dict[str, Any]]:
             figures = _update(vectors, twin, optimizer, compensation, "shard")
             name = f"{_word(optimizer)} {_word(compensation)}"
             yield {**about, "kernel": name, "form": "shard", **figures}
+    about = {**common, "twin": twins[0].label}
+    for figures in other_kernels(xp, mib):
+        yield {**about, **figures}
 
 
 class _Vectors:
@@ -115,7 +114,7 @@ class _Vectors:
         self.parameters = self.gradient[::-1].copy()
         self.present = self.parameters + np.float32(1e-3)
         self.change = xp.empty(num, np.float32)
-        self._copies = [xp.ones(MOST_VECTORS * num // 2, np.float32) for _ in range(2)]
+        self._copy = Copy(xp, MOST_VECTORS * self.size_bytes)
 
     def named(self, *subjects: Optimizer | Compensation) -> dict[str, Array]:
         """Return the vectors of an update by name, with a fresh state."""
@@ -128,13 +127,16 @@ class _Vectors:
 
     def copy(self, num_moved: int) -> Action:
         """Return a copy that reads and writes as many bytes as so many vectors have."""
-        source, target = (array[: num_moved * self.num // 2] for array in self._copies)
-        return lambda: self.xp.copyto(target, source)
+        return self._copy.of(num_moved * self.size_bytes)
+
+    def row(self, times: dict[str, float], num_moved: int) -> dict[str, Any]:
+        """Return the figures of a kernel that moves so many vectors."""
+        return {"vectors_moved": num_moved, **row(times, num_moved * self.size_bytes)}
 
 
 def _squared_norm(vectors: _Vectors, twin: Twin) -> dict[str, Any]:
     xp, norm = vectors.xp, SquaredNorm(vectors.gradient, twin)
-    times = _times(
+    times = times_of(
         xp,
         {
             "fused": norm.measure,
@@ -142,7 +144,7 @@ def _squared_norm(vectors: _Vectors, twin: Twin) -> dict[str, Any]:
             "unfused": lambda: xp.dot(vectors.gradient, vectors.gradient),
         },
     )
-    return _row(times, 1, vectors.size_bytes)
+    return vectors.row(times, 1)
 
 
 def _update(
@@ -165,7 +167,7 @@ def _update(
     }
     if form == "apply":
         actions |= _torch_step(optimizer, vectors)
-    return _row(_times(xp, actions), program.num_moved, vectors.size_bytes)
+    return vectors.row(times_of(xp, actions), program.num_moved)
 
 
 def _one_by_one(
@@ -214,46 +216,6 @@ def _torch_step(optimizer: Optimizer, vectors: _Vectors) -> dict[str, Action]:
         return {"torch": makers[type(optimizer)]([tensor]).step}
     except (RuntimeError, NotImplementedError):  # of this kind of device there is none
         return {}
-
-
-def _row(times: dict[str, float], num_moved: int, size_bytes: int) -> dict[str, Any]:
-    return {
-        "vectors_moved": num_moved,
-        **{f"{name}_us": seconds * 1e6 for name, seconds in times.items()},
-        "fused_gb_s": num_moved * size_bytes / times["fused"] / 1e9,
-        "of_copy": times["copy"] / times["fused"],
-        "unfused_of_copy": times["copy"] / times["unfused"],
-        "faster": times["unfused"] / times["fused"],
-    }
-
-
-def _times(xp: Any, actions: dict[str, Action]) -> dict[str, float]:
-    """Return the median seconds of each action; they take turns, now forwards, now backwards."""
-    seconds: dict[str, list[float]] = {name: [] for name in actions}
-    for action in actions.values():
-        action()
-    for number in range(CPU_ROUNDS if xp is np else CUDA_ROUNDS):
-        for name in sorted(actions, reverse=bool(number % 2)):
-            timer = _cpu_seconds if xp is np else _cuda_seconds
-            seconds[name].append(timer(actions[name]))
-    return {name: statistics.median(values) for name, values in seconds.items()}
-
-
-def _cpu_seconds(action: Action) -> float:
-    began = time.perf_counter()
-    action()
-    return time.perf_counter() - began
-
-
-def _cuda_seconds(action: Action) -> float:
-    cuda = array_module("cuda").cuda
-    began, ended = cuda.Event(), cuda.Event()
-    began.record()
-    for _ in range(CUDA_REPEATS):
-        action()
-    ended.record()
-    ended.synchronize()
-    return float(cuda.get_elapsed_time(began, ended)) * 1e-3 / CUDA_REPEATS
 
 
 def _twins() -> list[Twin]:
