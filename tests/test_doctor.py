@@ -26,11 +26,16 @@ LARGE = ("mode.kind=ssp", "model.hidden=[4096,4096]")  # a window of 67 MiB on t
 def doctor(
     mpi: str, *words: str, ranks: int = 0, before: tuple[str, ...] = (), **environ: str
 ) -> CompletedProcess[str]:
-    """Run ``doctor`` plainly, or under launch on so many ranks."""
+    """Run ``doctor`` plainly, or under launch on so many ranks; GPUs are hidden from it."""
     python = str(python_of(mpi))
     launch = ("launch", "-n", str(ranks)) if ranks else ()
     command = [*before, python, "-m", "mpitrain", *launch, "doctor", *words]
-    return run(command, cwd=ROOT, timeout=100, environ={**os.environ, **environ})
+    return run(
+        command,
+        cwd=ROOT,
+        timeout=100,
+        environ={**os.environ, "CUDA_VISIBLE_DEVICES": "", **environ},
+    )
 
 
 def findings(ended: CompletedProcess[str]) -> dict[str, dict[str, str]]:
@@ -102,8 +107,7 @@ def test_doctor_finds_singletons_blas_threads_and_missing_data(mpi: str) -> None
 @pytest.mark.parametrize("mpi", MPIS)
 def test_doctor_finds_that_a_run_lacks_its_gpu(mpi: str) -> None:
     """Hidden or not there: wrong for the host and for the ranks, with what to do."""
-    words, hidden = ("device.kind=cuda", "--json"), {"CUDA_VISIBLE_DEVICES": ""}
-    found = findings(doctor(mpi, *words, ranks=2, **hidden))
+    found = findings(doctor(mpi, "device.kind=cuda", "--json", ranks=2))
     for name in ("gpu", "devices"):
         assert found[name]["state"] == "wrong", found[name]
         assert "device.kind=cpu" in found[name]["remedy"]
