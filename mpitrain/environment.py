@@ -77,8 +77,13 @@ def cpu() -> str:
     return names[0] if names else platform.processor() or "unknown"
 
 
-def facts(device: Device | None = None) -> dict[str, str]:
-    """Return everything above, and versions, by name; those of a device too where one is given."""
+def facts(device: Device | None = None, kernels: str = "") -> dict[str, str]:
+    """Return everything above, and versions, by name.
+
+    Args:
+        device: where a rank computes; None leaves it out.
+        kernels: what runs its updates; empty leaves it out.
+    """
     return {
         **{name: _version(name) for name in PACKAGES},
         "python": platform.python_version(),
@@ -88,6 +93,7 @@ def facts(device: Device | None = None) -> dict[str, str]:
         "cpu": cpu(),
         "platform": platform.platform(),
         **({} if device is None else {"device": device.text, **device.versions}),
+        **({"kernels": kernels} if kernels else {}),
     }
 
 

@@ -15,7 +15,16 @@ from mpitrain.launch_environment import launcher_defaults
 from tests.ranks.launcher import ROOT, python_of, run
 
 MPIS = ("openmpi", "mpich")
-ALONE = {"python", "mpi4py", "mpiexec", "mpiexec on PATH", "hdf5", "log directory", "gpu"}
+ALONE = {
+    "python",
+    "mpi4py",
+    "mpiexec",
+    "mpiexec on PATH",
+    "hdf5",
+    "log directory",
+    "gpu",
+    "kernels",
+}
 TOGETHER = {
     *("mpi library", "thread level", "ranks", "hosts", "cores", "blas", "run file"),
     *("shared memory", "windows", "exactness", "progress", "mechanism"),

@@ -6,14 +6,17 @@ import os
 from pathlib import Path
 
 from mpitrain.config import Config
+from mpitrain.core.errors import UserError
 from mpitrain.core.gpu import gpu_facts
 from mpitrain.doctor.facts import RankFacts, folder_facts, interpreter, launcher_facts
 from mpitrain.doctor.files import LOCAL, NAME, judge_files
+from mpitrain.doctor.finding import Finding, wrong
 from mpitrain.doctor.gpus import judge_gpu
 from mpitrain.doctor.launchers import LauncherFacts, judge_launchers
 from mpitrain.doctor.ranks import judge_slurm
 from mpitrain.doctor.report import Reporter
-from mpitrain.doctor.software import judge_mpi4py, judge_python
+from mpitrain.doctor.software import judge_kernels, judge_mpi4py, judge_python
+from mpitrain.kernels.twins import host_twin
 from mpitrain.slurm import Slurm
 
 
@@ -28,8 +31,16 @@ def look_alone(reporter: Reporter, config: Config, mine: RankFacts) -> LauncherF
     reporter.tell(judge_files(folder_facts(place), mine.cores.host))
     reporter.stage("gpu", "loading CuPy", "use device.kind=cpu, or reinstall CuPy and the driver")
     gpu = judge_gpu(gpu_facts(), is_needed=needs_gpu(config), host=mine.cores.host)
-    reporter.tell([gpu])
+    reporter.tell([gpu, look_at_kernels(config.device.kernels)])
     return launchers
+
+
+def look_at_kernels(kernels: str) -> Finding:
+    """Return what runs updates on the CPU, or what the run lacks."""
+    try:
+        return judge_kernels(kernels, host_twin(kernels).label)
+    except UserError as error:
+        return wrong("kernels", str(error), "pip install numba, or choose device.kernels=auto")
 
 
 def log_place(config: Config) -> Path:

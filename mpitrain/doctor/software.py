@@ -34,6 +34,18 @@ def judge_mpi4py(version: str) -> Finding:
     return ok("mpi4py", version)
 
 
+def judge_kernels(kernels: str, label: str) -> Finding:
+    """Judge what runs updates on the CPU.
+
+    Args:
+        kernels: device.kernels of the run.
+        label: name and version of what runs them.
+    """
+    if kernels == "auto" and label.startswith("numpy"):
+        return ok("kernels", f"{label}; with Numba (pip install numba) updates are faster")
+    return ok("kernels", label)
+
+
 def judge_hosts(facts: Sequence[tuple[str, Mapping[str, str]]]) -> Finding:
     """Judge whether the ranks run on the same software and processors.
 

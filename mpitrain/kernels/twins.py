@@ -59,7 +59,7 @@ def host_twin(name: str = "auto") -> Twin:
             if name == "numba":
                 message = (
                     f"device.kernels 'numba' needs Numba, which cannot be loaded ({error}); "
-                    "pip install 'mpitrain[fast]', or choose 'numpy'"
+                    "pip install numba, or choose 'numpy'"
                 )
                 raise UserError(message) from error
     return Twin("numpy", np.__version__, np, BlockKernel)

@@ -183,7 +183,7 @@ def _announce(recording: Recording, plan: Plan, directory: RunDirectory, total_s
         place.speak(
             f"the run was cut off or still runs; left out: {num_left} that come after a missing one"
         )
-    changes = environment_changes(recording.facts, plan)
+    changes = environment_changes(recording.facts, plan.device, plan.twin.label)
     if changes:
         place.speak(f"environment differs: {changes}; bit-identity is not promised")
 

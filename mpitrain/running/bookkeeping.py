@@ -166,7 +166,7 @@ def reopen_directory(directory: RunDirectory, plan: Plan, world: Place, run_id: 
 
 def _facts(plan: Plan, more: Mapping[str, str] | None = None) -> dict[str, Any]:
     """Return what a run file says of machine and data."""
-    here = {**environment.facts(plan.device), "kernels": plan.twin.label}
+    here = environment.facts(plan.device, plan.twin.label)
     return {**(more or {}), **here, "data_sha256": plan.source.digest}
 
 

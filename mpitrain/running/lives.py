@@ -223,7 +223,7 @@ def _reopen(world: World, found: Resumption, plan: Plan) -> None:
             f"the lives before this one were {found.facts['simulated']}: their times are not those "
             "of these ranks, which go on from the checkpoint for real"
         )
-    changes = environment_changes(found.facts, plan)
+    changes = environment_changes(found.facts, plan.device, plan.twin.label)
     if changes:
         world.speak(f"environment differs: {changes}; bit-identity is not promised")
     newer = Checkpoints(found.directory.checkpoints)

@@ -15,8 +15,7 @@ from mpitrain.config import ENVIRONMENT, Config, changed, from_mapping, parsed, 
 from mpitrain.config.text import read_toml
 from mpitrain.core.errors import CheckpointError, LogError, UserError
 from mpitrain.core.position import Position, Start
-from mpitrain.devices.device import CPU
-from mpitrain.plan import Plan
+from mpitrain.devices.device import CPU, Device
 from mpitrain.running.best import Best, Seen
 from mpitrain.running.checkpoint_content import read_position
 from mpitrain.running.loaded_checkpoint import checkpoint_at
@@ -176,15 +175,15 @@ def check_data(facts: Mapping[str, Any], digest: str) -> None:
         raise UserError(message)
 
 
-def environment_changes(facts: Mapping[str, Any], plan: Plan) -> str:
+def environment_changes(facts: Mapping[str, Any], device: Device, kernels: str) -> str:
     """Return what is another than in the life before, for people; empty when nothing is.
 
     Args:
         facts: of the life before; one that says nothing of its device had the CPU.
-        plan: of this rank now.
+        device: of this rank now.
+        kernels: what runs its updates now.
     """
-    before = {"device": CPU.text, **facts}
-    now = {**environment.facts(plan.device), "kernels": plan.twin.label}
+    before, now = {"device": CPU.text, **facts}, environment.facts(device, kernels)
     changes = [f"{k} {before[k]} -> {v}" for k, v in now.items() if before.get(k, v) != v]
     return "; ".join(changes)
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import pytest
+
 from mpitrain import environment
 from mpitrain.devices.device import CPU, Device
 from mpitrain.running.resuming import environment_changes
@@ -15,11 +17,20 @@ def test_facts_hold_the_device_where_there_is_one() -> None:
     assert "device" not in environment.facts()
 
 
-def test_changes_of_the_device_are_told() -> None:
-    """Another device, and another CuPy on the same one; runs of before had the CPU."""
-    old = environment.facts()
-    assert environment_changes(old, CPU) == ""
-    assert environment_changes(old, GPU) == "device cpu -> cuda: H100"
-    assert environment_changes(environment.facts(GPU), CPU) == "device cuda: H100 -> cpu"
-    assert environment_changes(environment.facts(GPU), GPU) == ""
-    assert environment_changes(environment.facts(GPU), NEWER) == "cupy 14.2.0 -> 14.3.0"
+@pytest.mark.parametrize(
+    ("before", "now", "said"),
+    [
+        (environment.facts(), CPU, ""),
+        (environment.facts(), GPU, "device cpu -> cuda: H100"),
+        (environment.facts(GPU), CPU, "device cuda: H100 -> cpu"),
+        (environment.facts(GPU), GPU, ""),
+        (environment.facts(GPU), NEWER, "cupy 14.2.0 -> 14.3.0"),
+        (environment.facts(CPU, "numpy 2"), CPU, "kernels numpy 2 -> numba 1"),
+        (environment.facts(CPU, "numba 1"), CPU, ""),
+    ],
+)
+def test_changes_of_device_and_kernels_are_told(
+    before: dict[str, str], now: Device, said: str
+) -> None:
+    """Another device, another CuPy on the same one, other kernels; runs of before had the CPU."""
+    assert environment_changes(before, now, "numba 1") == said

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from mpitrain.doctor.software import judge_hosts, judge_mpi4py, judge_python
+from mpitrain.doctor.software import judge_hosts, judge_kernels, judge_mpi4py, judge_python
 
 SAME = {"python": "3.11.7", "mpitrain": "1", "MPI library": "X 5", "numpy": "2.1", "cpu": "fast"}
 
@@ -40,3 +40,17 @@ def test_hosts_that_are_alike_are_counted() -> None:
     finding = judge_hosts([("a", SAME), ("a", SAME), ("b", SAME)])
     assert (finding.state, finding.value) == ("ok", "2 (a, b, all with the same software)")
     assert judge_hosts([("a", SAME)]).value == "1 (a)"
+
+
+@pytest.mark.parametrize(
+    ("kernels", "label", "is_told"),
+    [("auto", "numpy 2.4.6", True), ("auto", "numba 0.68.1", False), ("numpy", "numpy 2", False)],
+)
+def test_faster_kernels_are_told_where_they_would_be_used(
+    kernels: str, label: str, is_told: bool
+) -> None:
+    """Not where NumPy was chosen."""
+    found = judge_kernels(kernels, label)
+    assert found.state == "ok"
+    assert found.value.startswith(label)
+    assert ("pip install numba" in found.value) == is_told
