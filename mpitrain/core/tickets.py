@@ -53,6 +53,10 @@ class Deal:
         place = np.minimum(np.searchsorted(self.holes, tickets), num - 1)
         return np.where(self.holes[place] == tickets, place, fresh)
 
+    def num_below(self, ticket: int) -> int:
+        """Return how many tickets of the deal are below one: as many are left of a run so long."""
+        return int(np.searchsorted(self.holes, ticket)) + max(0, ticket - self.next)
+
     def skipped(self, count: int) -> Deal:
         """Return the deal without its first ``count`` tickets, >= 0."""
         num = len(self.holes)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Protocol
 
 from mpitrain.core.tickets import Deal
@@ -57,10 +58,10 @@ class EqualShare:
     before: int = 0
     deal: Deal = field(default_factory=Deal)
 
-    @property
+    @cached_property
     def num_rounds(self) -> int:
-        """Steps of each rank."""
-        return max(0, -(-(self.num_tickets - self.before) // self.size))
+        """Steps of each rank; a round that was completed before may have taken more than asked."""
+        return -(-self.deal.num_below(self.num_tickets) // self.size)
 
     @property
     def total_steps(self) -> int:
@@ -101,17 +102,22 @@ class SharedWork:
     @property
     def total_steps(self) -> int:
         """Steps of all ranks together."""
-        return max(self.num_tickets, self.before)
+        return self.before + self.num_left
+
+    @cached_property
+    def num_left(self) -> int:
+        """Tickets of the deal that were asked for; other ranks may have taken more than those."""
+        return self.deal.num_below(self.num_tickets)
 
     def is_left(self, clock: int, num_drawn: int) -> bool:
         """Tell whether the counter still has tickets."""
-        return num_drawn < self.num_tickets - self.before
+        return num_drawn < self.num_left
 
     def take(self, clock: int, rank: int, draw: Callable[[], int]) -> int | None:
         """Draw a ticket; another rank may have drawn the last one just before."""
         index = draw()
-        return self.deal.ticket(index) if index < self.num_tickets - self.before else None
+        return self.deal.ticket(index) if index < self.num_left else None
 
     def num_taken(self, num_drawn: int) -> int:
         """Return what was drawn, without the numbers beyond the last ticket."""
-        return min(num_drawn, max(0, self.num_tickets - self.before))
+        return min(num_drawn, self.num_left)

@@ -51,3 +51,25 @@ def test_work_goes_on_where_other_ranks_left_it() -> None:
     assert [shared.take(0, 0, lambda: next(counter)) for _ in range(9)] == [*taken[:8], None]
     assert shared.num_taken(9) == 8
     assert not shared.is_left(0, 8)
+
+
+def test_ticket_beyond_the_run_takes_no_other_ones_place() -> None:
+    """Of 70 tickets 4 ranks had taken all but 69, and one of the last round, 70: one is left."""
+    deal = Deal(71, np.array([69]))
+    for size in (1, 3):
+        work = EqualShare(70, size, before=70, deal=deal)
+        assert work.num_rounds == 1
+        assert work.ticket(0, 0) == 69
+        assert work.total_steps == 70 + size
+    shared = SharedWork(70, before=70, deal=deal)
+    counter = itertools.count()
+    assert [shared.take(0, 0, lambda: next(counter)) for _ in range(2)] == [69, None]
+    assert (shared.total_steps, shared.num_taken(5)) == (71, 1)
+
+
+@pytest.mark.parametrize("ticket", [0, 3, 4, 5, 8, 9, 10, 12])
+def test_tickets_of_a_deal_below_one_are_counted(ticket: int) -> None:
+    """Holes and what comes after them."""
+    deal = Deal(9, np.array([3, 4, 8]))
+    tickets = [deal.ticket(index) for index in range(10)]
+    assert deal.num_below(ticket) == sum(other < ticket for other in tickets)
