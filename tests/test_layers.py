@@ -27,6 +27,7 @@ LAYERS = [
     {"models", "optim", "consistency", "comm", "storage"},
     {"data", "analysis", "result"},
     {"modes", "launch_aftermath", "factories", "schedules"},
+    {"names"},
     {"launch_job", "plan"},
     {"build"},
     {"running"},

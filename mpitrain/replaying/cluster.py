@@ -16,7 +16,8 @@ from mpitrain.core.errors import LogError, UserError
 from mpitrain.core.position import Position
 from mpitrain.core.shards import Shards
 from mpitrain.modes.work import EqualShare, SharedWork, Work
-from mpitrain.plan import MOST_SHARDS, make_model, make_source, make_work
+from mpitrain.names import make_model, make_source
+from mpitrain.plan import MOST_SHARDS, make_work
 from mpitrain.schedules import durations
 from mpitrain.schedules.durations import Draw, Durations, durations_of
 from mpitrain.schedules.fit import Fit, fit_of, num_levels

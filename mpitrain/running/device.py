@@ -18,7 +18,8 @@ from mpitrain.devices.cuda import limit_memory
 from mpitrain.devices.device import Device
 from mpitrain.devices.fit import check_fits
 from mpitrain.devices.offer import make_offer
-from mpitrain.plan import Plan, state_names
+from mpitrain.names import state_names
+from mpitrain.plan import Plan
 
 
 def placed(world: World, plan: Plan) -> Plan:

@@ -14,6 +14,7 @@ from mpitrain.core.errors import MpitrainError, UserError
 from mpitrain.core.shards import Shards
 from mpitrain.modes.record import StepRecord
 from mpitrain.modes.update import Update
+from mpitrain.names import COMPENSATIONS
 from mpitrain.optim.compensation import Compensation
 from mpitrain.optim.dana_slim import DanaSlim
 from mpitrain.optim.dc_asgd import DcAsgdA, DcAsgdC
@@ -24,7 +25,6 @@ from mpitrain.optim.nesterov import Nesterov
 from mpitrain.optim.schedules import Schedule
 from mpitrain.optim.sgd import Sgd
 from mpitrain.optim.weight_prediction import WeightPrediction
-from mpitrain.plan import COMPENSATIONS
 
 PeakBytes = Callable[[Callable[[], object]], int]
 SUBJECTS: dict[str, Compensation] = {

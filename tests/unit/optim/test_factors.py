@@ -4,7 +4,8 @@ import pytest
 
 from mpitrain.config import from_mapping
 from mpitrain.core.errors import UserError
-from mpitrain.plan import make_factor, make_plan
+from mpitrain.names import make_factor
+from mpitrain.plan import make_plan
 
 TAUS = (0, 1, 3, 4, 6, 99)
 WANTED = {
