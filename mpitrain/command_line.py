@@ -7,12 +7,23 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mpitrain import __version__
-from mpitrain.commands import bench, config, doctor, launch, repair, replay, resume, simulate, train
+from mpitrain.commands import (
+    analyse,
+    bench,
+    config,
+    doctor,
+    launch,
+    repair,
+    replay,
+    resume,
+    simulate,
+    train,
+)
 from mpitrain.commands.parsing import Parser, say_error
 from mpitrain.core.errors import FAILED, USER_MISTAKE, MpitrainError, UserError
 
 INTERRUPTED = 130
-COMMANDS = (launch, train, resume, replay, simulate, config, repair, doctor, bench)
+COMMANDS = (launch, train, resume, replay, simulate, analyse, config, repair, doctor, bench)
 
 _DESCRIPTION = """\
 Data-parallel training over MPI with the consistency you choose.
@@ -23,6 +34,7 @@ Data-parallel training over MPI with the consistency you choose.
   ... resume RUNDIR [key=value ...]                               go on from the last checkpoint
   python -m mpitrain replay RUNDIR [key=value ...]                the same steps again, one process
   python -m mpitrain simulate RUN.toml [key=value ...]            ranks that are only simulated
+  python -m mpitrain analyse NAME RUNDIR ...                      what happened in a run
   python -m mpitrain config [RUN.toml] [key=value ...]            every setting; what would be run
   python -m mpitrain repair RUNDIR                                close the logs of a killed run
   python -m mpitrain doctor                                       what works here, and what to do

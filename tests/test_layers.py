@@ -32,7 +32,7 @@ LAYERS = [
     {"build"},
     {"running"},
     {"replaying"},
-    {"entry", "launch", "bench", "doctor"},
+    {"entry", "launch", "bench", "doctor", "analyse"},
     {"__init__"},
     {"commands"},
     {"command_line"},
@@ -49,6 +49,7 @@ DOORS = {  # folder or module
 }
 BY_NAME = {"importlib.import_module", "import_module", "__import__"}
 NO_MPI = {
+    "analyse",
     "analysis",
     "storage",
     "core",

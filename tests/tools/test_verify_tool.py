@@ -80,7 +80,7 @@ def test_what_is_no_run_directory_exits_2(tmp_path: Path) -> None:
     done = run_tool(str(tmp_path / "absent"))
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.splitlines() == [
-        f"verify: error: {tmp_path / 'absent'} is no run directory: there is no such folder"
+        f"mpitrain: error: {tmp_path / 'absent'} is no run directory: there is no such folder"
     ]
 
 

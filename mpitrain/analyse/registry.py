@@ -1,0 +1,35 @@
+"""The tools by name; a tool's module is imported when it is asked for."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Sequence
+
+from mpitrain.analyse.tool import Tool, main
+from mpitrain.core.errors import unknown
+
+TOOLS = {
+    "verify": "did the run keep its promises? every row of every log is checked",
+}
+"""What each answers, in the order in which ``analyse --help`` lists them."""
+
+
+def tool_of(name: str) -> Tool:
+    """Return a tool.
+
+    Raises:
+        UserError: there is none of this name.
+    """
+    if name not in TOOLS:
+        raise unknown("tool", name, TOOLS)  # noqa: EM101  # not a message
+    tool: Tool = importlib.import_module(f"mpitrain.analyse.{name}").TOOL
+    return tool
+
+
+def run(name: str, words: Sequence[str]) -> int:
+    """Run ``mpitrain analyse NAME WORDS`` and return the exit code.
+
+    Raises:
+        UserError: there is no such tool.
+    """
+    return main(tool_of(name), words, f"mpitrain analyse {name}")
