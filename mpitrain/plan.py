@@ -76,10 +76,14 @@ class Plan:
         return "cpu" if kind == "auto" and has_own_model else kind
 
     def on(self, device: Device) -> Self:
-        """Return the plan of a rank that computes there."""
-        if device.kind == "cpu":
-            return self
-        return replace(self, device=device, twin=device_twin())
+        """Return the plan of a rank that computes there, by the twin that the run file wants.
+
+        Raises:
+            UserError: there is no such twin here.
+        """
+        is_host = device.kind == "cpu"
+        twin = host_twin(self.config.device.kernels) if is_host else device_twin()
+        return replace(self, device=device, twin=twin)
 
     @property
     def has_own_code(self) -> bool:
@@ -145,7 +149,7 @@ def _planned(
         initial=_initial_parameters(model, config.run.seed, is_new=is_new),
         start=start,
         work=make_work(config, source.num_samples, start.position),
-        twin=host_twin(config.device.kernels),
+        twin=host_twin("numpy"),
         own=own,
     )
 

@@ -31,9 +31,8 @@ class DeviceArray(NDArrayOperatorsMixin):
 
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **settings: Any) -> Any:
         """Run a function of NumPy as CuPy's arrays do."""
-        out = tuple(map(_unwrapped, settings.pop("out", ())))
-        more = {"out": out} if out else {}
-        return _wrapped(getattr(ufunc, method)(*map(_unwrapped, inputs), **settings, **more))
+        assert method == "__call__"
+        return _on_device(ufunc)(*inputs, **settings)
 
     def __array__(self, *_: Any, **__: Any) -> Any:
         """Refuse to become an array of NumPy, as CuPy's arrays do."""
@@ -72,14 +71,14 @@ class DeviceArray(NDArrayOperatorsMixin):
         """Return a copy on the host."""
         if out is None:
             return self.on_device.copy()
-        assert type(out) is np.ndarray
-        np.copyto(out, self.on_device, casting="no")
+        _check_alike(out, self.on_device)
+        np.copyto(out, self.on_device)
         return out
 
     def set(self, values: Any) -> None:
         """Copy from the host."""
-        assert type(values) is np.ndarray
-        np.copyto(self.on_device, values, casting="no")
+        _check_alike(values, self.on_device)
+        np.copyto(self.on_device, values)
 
 
 class SeparateMemory:
@@ -118,7 +117,8 @@ class SeparateMemory:
             Stream=lambda **_: _Stream(),
             Event=lambda **_: _Event(),
             get_current_stream=_Stream,
-            alloc_pinned_memory=bytearray,
+            PinnedMemory=bytearray,
+            PinnedMemoryPointer=lambda memory, _offset: memory,
             is_available=lambda: True,
         )
 
@@ -196,6 +196,14 @@ class _Kernel:
         self._function(grid, block, tuple(_for_kernel(argument) for argument in arguments))
 
 
+def _check_alike(on_host: Any, on_device: np.ndarray[Any, Any]) -> None:
+    """Copies are between arrays of one type and shape without gaps."""
+    assert type(on_host) is np.ndarray
+    assert (on_host.dtype, on_host.shape) == (on_device.dtype, on_device.shape)
+    assert on_host.flags.c_contiguous
+    assert on_device.flags.c_contiguous
+
+
 def _for_kernel(argument: Any) -> Any:
     if isinstance(argument, DeviceArray):
         return argument.on_device.view(EmulatedArray)
@@ -204,13 +212,22 @@ def _for_kernel(argument: Any) -> Any:
 
 
 def _on_device(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Return a function of NumPy for arrays on the device."""
+    """Return a function of NumPy for arrays on the device; subnormal results are 0, as CuPy's."""
+    is_ufunc = isinstance(function, np.ufunc)
 
     def run(*arguments: Any, **settings: Any) -> Any:
-        named = {name: _unwrapped(value) for name, value in settings.items()}
-        return _wrapped(function(*map(_unwrapped, arguments), **named))
+        named = {name: _all_unwrapped(value) for name, value in settings.items()}
+        with np.errstate(all="ignore"):
+            result = function(*map(_unwrapped, arguments), **named)
+        if is_ufunc and isinstance(result, np.ndarray) and result.dtype == np.float32:
+            result[np.abs(result) < np.finfo(np.float32).tiny] = 0
+        return _wrapped(result)
 
     return run
+
+
+def _all_unwrapped(value: Any) -> Any:
+    return tuple(map(_unwrapped, value)) if isinstance(value, tuple) else _unwrapped(value)
 
 
 def _wrapped(value: Any) -> Any:

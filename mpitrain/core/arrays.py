@@ -54,7 +54,7 @@ def to_host(array: Array) -> Array:
 
 
 def copy_into(out: Array, source: Array) -> None:
-    """Copy all elements; the host waits where one of the two is on a device.
+    """Copy all elements; the host waits where just one of the two is on a device.
 
     Args:
         out: any shape, contiguous, host or device, overwritten.
@@ -66,3 +66,4 @@ def copy_into(out: Array, source: Array) -> None:
         source.get(out=out)
     else:
         out.set(source)
+        module_of(out).cuda.get_current_stream().synchronize()  # set alone only enqueues

@@ -34,7 +34,7 @@ def check_fits(device: Device, needed_bytes: int, parts: Mapping[str, int]) -> N
         f"{f' ({listed})' if listed else ''}; the GPU has {size_text(device.total_bytes)}, "
         f"{size_text(device.free_bytes)} of them free, and the share of each of its "
         f"{counted(device.num_sharing, 'rank')} is {size_text(device.share_bytes)} "
-        "(device.memory_share); take a smaller model or data.micro_batch_size, fewer ranks for "
+        "(device.memory_share); take a smaller model, fewer ranks for "
         "each GPU, or device.kind=cpu"
     )
     raise UserError(message)

@@ -7,14 +7,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mpitrain.core.errors import reason
+from mpitrain.core.console import size_text
+from mpitrain.core.errors import UserError, reason
 
 
 def page_locked(xp: Any, size: int, dtype: npt.DTypeLike) -> npt.NDArray[Any]:
-    """Return a page-locked vector of zeros.
+    """Return a page-locked vector of zeros, of just the bytes that it needs.
 
-    Its memory goes back to CuPy's pool with the last array that looks at it, so a vector must be
-    kept until no copy touches it any more.
+    Its memory is freed with the last array that looks at it, so a vector must be kept until no copy
+    touches it any more.
 
     Args:
         xp: CuPy.
@@ -25,48 +26,20 @@ def page_locked(xp: Any, size: int, dtype: npt.DTypeLike) -> npt.NDArray[Any]:
         (n,), ``dtype``, host.
 
     Raises:
-        CUDARuntimeError: the system locks no more memory (CuPy's own error).
+        UserError: the system locks no more memory.
     """
     dtype = np.dtype(dtype)
-    memory = xp.cuda.alloc_pinned_memory(max(size * dtype.itemsize, 1))
-    vector = np.frombuffer(memory, dtype, size)  # the memory may be longer
+    num_bytes = max(size * dtype.itemsize, 1)
+    try:
+        # CuPy's pool would take the next power of two, and keep it
+        memory = xp.cuda.PinnedMemoryPointer(xp.cuda.PinnedMemory(num_bytes), 0)
+    except xp.cuda.runtime.CUDARuntimeError as error:
+        message = (
+            f"{size_text(num_bytes)} of host memory cannot be page-locked for the copies from and "
+            f"to the GPU ({reason(error)}); take fewer ranks for each node, a smaller model, or "
+            "device.kind=cpu"
+        )
+        raise UserError(message) from error
+    vector = np.frombuffer(memory, dtype, size)
     vector.fill(0)
     return vector
-
-
-class PageLock:
-    """Locks the pages of memory that others allocated, MPI for example.
-
-    Copies work without it too, but the host waits for each of them.
-
-    Attributes:
-        problem: why the pages are not locked, in one line; empty when they are.
-    """
-
-    def __init__(self, xp: Any, array: npt.NDArray[Any]) -> None:
-        """Lock the pages of ``array``, if the system allows it.
-
-        Args:
-            xp: CuPy.
-            array: any shape and dtype, contiguous, host, unchanged; kept until ``close``.
-        """
-        self.problem = ""
-        self._runtime = xp.cuda.runtime
-        self._array: npt.NDArray[Any] | None = None
-        if array.nbytes == 0:  # CUDA refuses that
-            return
-        try:
-            self._runtime.hostRegister(array.ctypes.data, array.nbytes, 0)
-        except self._runtime.CUDARuntimeError as error:
-            self.problem = reason(error)
-        else:
-            self._array = array
-
-    def close(self) -> None:
-        """Unlock the pages, before their memory is freed; a second call does nothing.
-
-        No copy may touch them any more: close what copies first.
-        """
-        if self._array is not None:
-            self._runtime.hostUnregister(self._array.ctypes.data)
-            self._array = None

@@ -33,7 +33,10 @@ def load_numba() -> Any:
 
 
 class CompiledKernel:
-    """Runs a program as one compiled loop; see Kernel. Compiling takes about 0.1 s."""
+    """Runs a program as one compiled loop; see Kernel.
+
+    The first one that a process compiles takes about half a second, later ones 0.1 s.
+    """
 
     def __init__(self, program: Program, dtype: npt.DTypeLike) -> None:
         """Compile.

@@ -18,6 +18,7 @@ _SYMBOLS: dict[type[ast.operator], str] = {
     ast.Sub: "-",
     ast.Div: "/",
 }
+INNER = "inner"  # begins the names of inner results, and of nothing else
 _FUNCTIONS = {"sqrt": 1, "abs": 1, "min": 2}  # to the number of their arguments
 
 
@@ -85,6 +86,7 @@ def program(
     """
     operations = tuple(_operations(text))
     memory, stores = tuple(memory), tuple(stores)
+    assert not any(name.startswith(INNER) for name in (*memory, *stores))
     used, assigned = [], []
     for op in operations:
         used += [name for name in op.operands if name not in assigned and name not in used]
@@ -148,7 +150,7 @@ class _Line:
             return node.id
         symbol, operands = _taken_apart(node)
         names = self._names(operands, later)
-        inner = [name for name in names if name.startswith("inner")]
+        inner = [name for name in names if name.startswith(INNER)]
         place = inner.pop(0) if inner else self._place(later)
         self._free += inner
         self._made.append(Operation(place, symbol, names))
@@ -160,7 +162,7 @@ class _Line:
         if self._free:
             return self._free.pop()
         self._num_inner += 1
-        return f"inner{self._num_inner}"
+        return f"{INNER}{self._num_inner}"
 
 
 def _taken_apart(node: ast.expr) -> tuple[str, list[ast.expr]]:

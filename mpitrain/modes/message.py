@@ -21,7 +21,7 @@ class Message:
     """One vector on the host, cut into pieces that are reduced one after the other.
 
     On the host it is one piece. On a device the gradient is elsewhere, and while a piece is reduced
-    the next one comes down and the one before goes up.
+    the next ones come down; sums go up when all have come, while later pieces are reduced.
 
     Attributes:
         gradient: (n,), where the model writes it, host or device.

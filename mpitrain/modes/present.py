@@ -40,5 +40,5 @@ class Present:
         return self._parts[shard]
 
     def close(self) -> None:
-        """Free the memory; a second call does nothing."""
+        """Wait for what is under way; a second call does nothing."""
         self._transfer.close()

@@ -32,7 +32,8 @@ class Update:
     """Turns gradients into additive updates, whole or shard by shard; allocates nothing per step.
 
     Attributes:
-        gradient: (n,), the model writes the summed gradient here.
+        gradient: (n,), ``dtype`` as all vectors, where the twin runs as all of them; the model
+            writes the summed gradient here.
         parameters: (n,), what the gradient is computed from.
         change: (n,), what is to be added to the parameters; (0,) with ``applies``.
         state: the vectors of optimiser and compensation, each (n,).
@@ -40,6 +41,7 @@ class Update:
         needs_present: ``finish_shard`` needs the present parameters, and ``compute`` must wait.
         needs_read: ``parameters`` must stay what was read, or is changed by ``predict_shard``.
         is_final: ``compute`` leaves nothing to ``finish_shard`` but to say that the factor is 1.
+        predicts: ``predict_shard`` does something.
         age: updates that the optimiser's state had seen when the clock was 0.
     """
 
@@ -86,6 +88,7 @@ class Update:
         self.needs_present = compensation.needs_present
         self.needs_read = compensation.needs_read
         self.is_final = not (self.needs_present or compensation.learn or factor is not no_factor)
+        self.predicts = bool(compensation.predict)
         self._factor, self._compensation = factor, compensation
         self._optimizer = optimizer
         self._schedule = schedule
@@ -103,8 +106,8 @@ class Update:
         self._squares: Array = xp.zeros(shards.count)
         self._gradient_norm = SquaredNorm(self.gradient, self.twin)
         self._change_norm = SquaredNorm(self.change, self.twin)
-        self._is_changed_since = False
         self._fused = FusedUpdate(optimizer, compensation, dtype, self.twin)
+        self._is_measured = applies or self.is_final or self.needs_present  # in the same pass
         self._bind(applies=applies)
 
     def _bind(self, *, applies: bool) -> None:
@@ -118,10 +121,11 @@ class Update:
             for shard, part in enumerate(self._part_of):
                 self._finish_of.append(self._bound_to(shard, part["change"]))
         else:
-            self._run = fused.bind(self._whole, first, finishes=False, applies=applies)
+            squared = first if self.is_final or applies else None  # else the norm comes later
+            self._run = fused.bind(self._whole, squared, finishes=False, applies=applies)
         if not (self.needs_present or applies):
             self._finish_of = [fused.bind(part, begins=False) for part in self._part_of]
-        if self._compensation.predict:
+        if self.predicts:
             self._predict_of = [fused.bind_prediction(part) for part in self._part_of]
 
     def read_from(self, parameters: Array) -> None:
@@ -132,7 +136,8 @@ class Update:
         """
         if self._run is not None:
             vectors = {**self._whole, "parameters": parameters}
-            self._run_elsewhere = self._fused.bind(vectors, self._squares[:1], finishes=False)
+            squared = self._squares[:1] if self.is_final else None
+            self._run_elsewhere = self._fused.bind(vectors, squared, finishes=False)
 
     def begin(self, record: StepRecord, num_samples: int, step: int) -> bool:
         """Measure the summed gradient and look up the rate.
@@ -152,12 +157,11 @@ class Update:
         self._scalars = update_scalars(
             self._optimizer, record.rate * self._scale, self._clock, factor
         )
-        self._is_changed_since = False
         return is_finite(record.gradient_norm, self.gradient)
 
     def predict_shard(self, shard: int) -> None:
         """Move the parameters that were just read, where a compensation does that."""
-        if self._compensation.predict:
+        if self.predicts:
             self._predict_of[shard]({})
 
     def apply(self) -> None:
@@ -197,12 +201,11 @@ class Update:
             self._check_finite(shard)
         elif factor != 1.0 or self._compensation.learn:
             self._finish_of[shard](self._scalars_of(factor, tau))
-            self._is_changed_since = True
         return factor
 
     def norm(self) -> float:
         """Return the Euclidean norm of the change."""
-        if self._is_changed_since:
+        if not self._is_measured:
             return float(self._change_norm.value() ** 0.5)
         return float(math.fsum(self._squares.tolist()) ** 0.5)
 

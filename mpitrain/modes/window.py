@@ -167,7 +167,7 @@ class Windowed:
             read = self._window.read_into(shard, parts.on_host(shard))
             record.version_read[shard] = read
             parts.upload(shard)
-        if self._update.needs_read:
+        if self._update.predicts:
             for shard in self._walk:
                 self._update.predict_shard(shard)
         record.read_s = time.perf_counter() - began_s

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mpitrain.core.arrays import Array, copy_into, module_of
+from mpitrain.kernels.twins import Twin
 from mpitrain.plan import Plan
 from mpitrain.replaying.ranks import Worker, check_good
 from mpitrain.replaying.windowed import Load, Tell
@@ -39,7 +40,7 @@ class CollectiveReplay:
         copy_into(self.parameters, plan.initial)
         self._version = schedule.first_version
         self._rows = np.lexsort((schedule.rank, schedule.clock)).reshape(-1, schedule.size)
-        self._sum = TreeSum(self._worker.update.gradient)
+        self._sum = TreeSum(self._worker.update.gradient, plan.twin)
 
     @property
     def versions(self) -> npt.NDArray[np.int64]:
@@ -86,9 +87,9 @@ class TreeSum:
     What is waiting is a row of sums over ever fewer neighbours, as the digits of a binary counter.
     """
 
-    def __init__(self, vector: Array) -> None:
+    def __init__(self, vector: Array, twin: Twin) -> None:
         """Sum what is in ``vector`` whenever ``add`` is called; the result goes there too."""
-        self._vector = vector
+        self._vector, self._add = vector, twin.add
         self._sums: list[tuple[int, Array]] = []  # level, sum
         self._free: list[Array] = []
 
@@ -111,6 +112,6 @@ class TreeSum:
 
     def _joined(self, right: Array) -> Array:
         left = self._sums.pop()[1]
-        module_of(left).add(left, right, out=left)
+        self._add(left, right)
         self._free.append(right)
         return left

@@ -108,7 +108,7 @@ class DelayedReplay:
             change = self._under_way[key]
             for reader in readers:
                 parameters = self.workers[reader].update.parameters
-                self._xp.add(parameters, change, out=parameters)
+                self._plan.twin.add(parameters, change)
                 self._known[reader] += 1
                 self._own_known[reader] += reader == source
             self._copies_left[key] -= len(readers)

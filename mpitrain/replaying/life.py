@@ -10,7 +10,7 @@ from typing import Any, Protocol, Self
 import numpy as np
 import numpy.typing as npt
 
-from mpitrain.core.arrays import Array, module_of, to_host
+from mpitrain.core.arrays import copy_into, to_host
 from mpitrain.core.position import Position, Start
 from mpitrain.modes.record import StepRecord
 from mpitrain.plan import Plan
@@ -245,12 +245,13 @@ def carry_over(old: ReplayedLife, new: ReplayedLife) -> None:
         own = [rank] if is_same and before.mode != "bsp" else range(len(old.workers))
         sources = [old.workers[source].update.state for source in own]
         for name, vector in worker.update.state.items():
-            _mean_into(vector, [state[name] for state in sources])
+            copy_into(vector, _mean([to_host(state[name]) for state in sources]))
 
 
-def _mean_into(out: Array, vectors: Sequence[Array]) -> None:
-    xp = module_of(out)
-    xp.copyto(out, vectors[0])
+def _mean(vectors: Sequence[npt.NDArray[Any]]) -> npt.NDArray[Any]:
+    """Return the mean of vectors on the host, added in their order: (n,), new."""
+    total = vectors[0].copy()
     for vector in vectors[1:]:
-        xp.add(out, vector, out=out)
-    xp.divide(out, len(vectors), out=out)
+        np.add(total, vector, out=total)
+    np.divide(total, len(vectors), out=total)
+    return total

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from mpitrain.config import Config
+from mpitrain.config import Config, Device
 from mpitrain.core.console import counted
 from mpitrain.core.errors import UserError
 from mpitrain.core.position import Start
@@ -82,7 +83,7 @@ def replay_run(
     """
     recording = read_recording(root, overrides)
     plan = _first_plan(recording, model, source)
-    plan = placed_alone(plan, recording.configs[-1].device, Place(0, 1).speak)
+    plan = placed_alone(plan, _device_of(recording), Place(0, 1).speak)
     directory = make_directory(plan.config)
     with closing(RunLock(directory.root, ANOTHER_DIRECTORY)):
         place = Place(0, recording.lives[-1].schedule.size)
@@ -186,6 +187,15 @@ def _announce(recording: Recording, plan: Plan, directory: RunDirectory, total_s
     changes = environment_changes(recording.facts, plan.device, plan.twin.label)
     if changes:
         place.speak(f"environment differs: {changes}; bit-identity is not promised")
+
+
+def _device_of(recording: Recording) -> Device:
+    """Return the device settings: what chose for itself then is to be what it was."""
+    settings = recording.configs[-1].device
+    was_cpu = str(recording.facts.get("device", "cpu")) == "cpu"
+    if settings.kind == "auto" and was_cpu:
+        return dataclasses.replace(settings, kind="cpu")
+    return settings
 
 
 def _first_plan(recording: Recording, model: Model | None, source: Data | None) -> Plan:

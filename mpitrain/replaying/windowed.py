@@ -53,8 +53,8 @@ class WindowedReplay:
             tell: takes the row of the schedule and the record of each step that is done.
         """
         shards = plan.shards
-        self._xp = plan.twin.xp
-        self.parameters: Array = self._xp.array(plan.initial)
+        self._add = plan.twin.add
+        self.parameters: Array = plan.twin.xp.array(plan.initial)
         self.workers = workers
         self.num_done = 0
         self._schedule, self._load, self._tell = schedule, load, tell
@@ -107,7 +107,7 @@ class WindowedReplay:
         worker = self.workers[rank]
         tau = self._staleness[rank].of_write(shard, self._read[row][shard], version)
         self._factors[rank, shard] = worker.update.finish_shard(shard, tau, present)
-        self._xp.add(present, worker.update.change_of[shard], out=present)
+        self._add(present, worker.update.change_of[shard])
         self._versions[shard] = version + 1
         self._left[rank] -= 1
         if not self._left[rank]:

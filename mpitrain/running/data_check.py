@@ -47,7 +47,7 @@ def check_samples(source: Source, dtype: npt.DTypeLike, rank: int, size: int) ->
             at += len(batch.y)
 
 
-def check_evaluation(model: Model, source: Source, parameters: npt.NDArray[Any]) -> None:
+def check_evaluation(model: Model, source: Source, parameters: npt.NDArray[Any], xp: Any) -> None:
     """Check on one test sample, if there is any, that a model's ``evaluate`` returns its metric.
 
     Better now than at the end of a long run.
@@ -55,15 +55,17 @@ def check_evaluation(model: Model, source: Source, parameters: npt.NDArray[Any])
     Args:
         model: of the run.
         source: of its data.
-        parameters: (n,), the initial ones.
+        parameters: (n,), host, the initial ones.
+        xp: array module of what the model is given.
 
     Raises:
         UserError: it does not; names what it returns.
 
     Collective: no.
     """
-    for batch in islice(source.test_slices(model.layout.dtype, 1), 1):
-        found = model.evaluate(model.layout.views(parameters), batch)
+    for x, y in islice(source.test_slices(model.layout.dtype, 1), 1):
+        views = model.layout.views(xp.asarray(parameters))
+        found = model.evaluate(views, Batch(xp.asarray(x), xp.asarray(y)))
         if model.metric_name not in found:
             message = (
                 f"the model's evaluate() returns {', '.join(map(repr, found)) or 'nothing'}, not "

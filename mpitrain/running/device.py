@@ -18,7 +18,7 @@ from mpitrain.devices.cuda import limit_memory
 from mpitrain.devices.device import Device
 from mpitrain.devices.fit import check_fits
 from mpitrain.devices.offer import make_offer
-from mpitrain.names import state_names
+from mpitrain.names import make_compensation, state_names
 from mpitrain.plan import Plan
 
 
@@ -32,9 +32,8 @@ def placed(world: World, plan: Plan) -> Plan:
     Collective: yes.
     """
     settings = dataclasses.replace(plan.config.device, kind=plan.device_kind)
-    plan = plan.on(open_device(world, settings))
-    world.agree(lambda: _check_fits(plan, 1))
-    return plan
+    device = open_device(world, settings)
+    return world.agree(lambda: _fitting(plan.on(device), 1))
 
 
 def placed_alone(plan: Plan, settings: Settings, speak: Callable[[str], None]) -> Plan:
@@ -51,14 +50,14 @@ def placed_alone(plan: Plan, settings: Settings, speak: Callable[[str], None]) -
     Collective: no.
     """
     kind = plan.device_kind if settings.kind == "auto" else settings.kind
-    plan = plan.on(open_alone(kind, settings.memory_share, speak))
-    _check_fits(plan, plan.start.position.size)
-    return plan
+    device = open_alone(kind, settings.memory_share, speak)
+    return _fitting(plan.on(device), plan.start.position.size)
 
 
-def _check_fits(plan: Plan, num_ranks: int) -> None:
+def _fitting(plan: Plan, num_ranks: int) -> Plan:
     parts = device_bytes(plan, num_ranks)
     check_fits(plan.device, sum(parts.values()), parts)
+    return plan
 
 
 def device_bytes(plan: Plan, num_ranks: int) -> dict[str, int]:
@@ -70,16 +69,20 @@ def device_bytes(plan: Plan, num_ranks: int) -> dict[str, int]:
     """
     layout, config = plan.model.layout, plan.config
     vector = layout.size * layout.dtype.itemsize
-    num_states = len(state_names(config))
-    is_windowed = config.mode.kind != "bsp"
+    is_windowed, micro = config.mode.kind != "bsp", config.data.micro_batch_size
     num_workers = num_ranks if is_windowed else 1
+    num_partial = 0 if is_windowed or num_ranks == 1 else 1 + num_ranks.bit_length()
+    is_in_pieces = micro is not None and micro < plan.order.batch_size
+    needs_present = make_compensation(config).needs_present
     sample = math.prod(plan.source.sample_shape) * layout.dtype.itemsize + 8
     parts = {
         "parameters": vector * (num_workers + (num_ranks > 1)),
-        "gradients": vector * (2 if config.data.micro_batch_size is not None else 1),
+        "gradients": vector * (1 + is_in_pieces + num_partial),
         "changes": vector * num_workers * is_windowed,
-        "optimiser": vector * num_workers * num_states,
+        "optimiser": vector * num_workers * len(state_names(config)),
+        "present values": vector // plan.shards.count * needs_present,
         "evaluation": vector,
+        "coherence": 2 * vector * bool(config.run.coherence_every),
         "samples": plan.order.batch_size * sample,
     }
     return {name: size for name, size in parts.items() if size}

@@ -47,7 +47,7 @@ class Evaluator:
         self.versions = np.zeros(self.shards.count, np.int64)
         self.note: Callable[[int, int], None] = lambda _phase, _clock: None
         self.spent_s = 0.0
-        self._given = self.xp.zeros(0 if self.xp is np else self.shards.size, self.parameters.dtype)
+        self._given: Any = None  # on a device, where there is one; only rank 0 evaluates
 
     def outcome(self) -> dict[str, Any]:
         """Evaluate; return the steps done, the means, and the versions they were made on.
@@ -75,6 +75,8 @@ class Evaluator:
         sums: dict[str, float] = {}
         xp, model, given = self.xp, self.model, parameters
         if xp is not np:
+            if self._given is None:
+                self._given = xp.zeros(self.shards.size, self.parameters.dtype)
             given = self._given
             copy_into(given, parameters)
         views = model.layout.views(given)

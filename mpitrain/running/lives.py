@@ -72,7 +72,7 @@ def run_training(
     plan = placed(world, plan)
     dtype = plan.model.layout.dtype
     world.agree(lambda: check_samples(plan.source, dtype, world.rank, world.size))
-    world.from_root(lambda: check_evaluation(plan.model, plan.source, plan.initial))
+    world.from_root(lambda: check_evaluation(plan.model, plan.source, plan.initial, plan.twin.xp))
     stop = stop or Stop()
     _prepare(world, config, stop)
 

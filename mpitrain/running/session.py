@@ -187,7 +187,9 @@ class Session:
             compute = Pieces(plan.model, size, mode.gradient).loss_and_gradient
 
         def compute_gradient(batch: Batch) -> float:
-            return compute(parameters, batch, gradient)
+            loss = compute(parameters, batch, gradient)
+            plan.twin.wait()  # or what is under way would count as the exchange's time
+            return loss
 
         if not plan.has_own_code:
             return loader.load, compute_gradient

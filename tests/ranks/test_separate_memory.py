@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import shutil
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,15 +17,17 @@ from mpi4py import MPI
 
 from mpitrain.analysis.verify import verify
 from mpitrain.comm.world import World
+from mpitrain.core.batch import Batch
 from mpitrain.core.errors import UserError
 from mpitrain.core.gpu import GpuFacts
 from mpitrain.devices.offer import make_offer
+from mpitrain.models.mlp import Mlp
 from mpitrain.result import Result
 from mpitrain.running.lives import resume_training
 from mpitrain.storage.reading import open_log
 from tests.ranks.test_modes import shared_directory, train_small
 from tests.ranks.test_replay import replayed
-from tests.separate_memory import NAME, SeparateMemory
+from tests.separate_memory import NAME, DeviceArray, SeparateMemory
 from tests.unit.kernels.emulation import COMPILER
 
 FACTS = GpuFacts(devices=("nvidia0",), driver_cuda=(13, 0), cupy="cupy", num_visible=1)
@@ -36,6 +39,7 @@ CASES: list[tuple[dict[str, Any], dict[str, Any]]] = [
     ({"kind": "asp"}, {"compensation": "dc_asgd_a", "factor": "hinge"}),
     ({"kind": "asp", "shards": 2}, {"compensation": "prediction"}),
 ]
+TINY = {"kind": "sgd", "rate": 1e-38, "clip": 1.0}  # changes that CuPy's own addition takes for 0
 
 pytestmark = pytest.mark.skipif(COMPILER is None, reason="needs g++")
 
@@ -82,6 +86,46 @@ def test_run_on_a_device_proves_itself_and_is_replayed_bit_for_bit(
             assert log.attributes["kernels"] == "cuda CuPy 14.2.0"
         found = replayed(root, device__kind="cuda")
         assert found.is_same, found.lines
+        shutil.rmtree(directory)
+    world.close()
+
+
+@pytest.mark.ranks(2)
+@pytest.mark.parametrize("mode", ["bsp", "asp"])
+def test_replay_keeps_subnormal_numbers_as_ranks_do(
+    comm: MPI.Intracomm, cupy: SeparateMemory, mode: str
+) -> None:
+    """Biases are 0 at first, and become numbers that have no leading 1."""
+    world = World(comm)
+    directory = shared_directory(world)
+    result = train(world, f"{directory}/run", "cuda", mode={"kind": mode}, optimizer=TINY)
+    bias = np.abs(result.parameters["b1"])
+    assert 0 < bias.min() < np.finfo(np.float32).tiny
+    if world.is_root:
+        found = replayed(Path(directory, "run"), device__kind="cuda")
+        assert found.is_same, found.lines
+        shutil.rmtree(directory)
+    world.close()
+
+
+@pytest.mark.ranks(2)
+def test_own_model_gets_what_is_on_the_device(comm: MPI.Intracomm, cupy: SeparateMemory) -> None:
+    """From the first look at its evaluate() on, where a GPU is asked for; with auto, NumPy's."""
+    seen: set[type] = set()
+
+    class Own(Mlp):
+        def evaluate(self, parameters: Mapping[str, Any], batch: Batch) -> dict[str, float]:
+            seen.update({type(batch.x), type(parameters["b1"])})
+            return super().evaluate(parameters, batch)
+
+    world = World(comm)
+    directory = shared_directory(world)
+    for kind, expected in (("cuda", DeviceArray), ("auto", np.ndarray)):
+        seen.clear()
+        settings = {"device": {"kind": kind}, "mode": {"kind": "asp"}, "run": {"steps": 8}}
+        train_small(world, f"{directory}/{kind}", Own(7, (9,), 3, "relu", "float32"), **settings)
+        assert seen == ({expected} if world.is_root else set())
+    if world.is_root:
         shutil.rmtree(directory)
     world.close()
 

@@ -23,7 +23,7 @@ import numpy as np
 import numpy.typing as npt
 
 UP, DOWN = 1, 2  # cudaMemcpyKind
-UNIT_BYTES = 512  # page-locked memory comes in multiples
+MOST_LOCKED_BYTES = 1 << 30
 
 Site = tuple[int, ...]  # a chain of lines in mpitrain/devices, innermost first
 
@@ -72,13 +72,12 @@ class FakeCupy:
             Event=self._new_event,
             get_current_stream=lambda: self._null,
             get_elapsed_time=_elapsed_ms,
-            alloc_pinned_memory=self._new_page_locked,
+            PinnedMemory=self._new_page_locked,
+            PinnedMemoryPointer=lambda memory, _offset: memory,
             runtime=SimpleNamespace(
                 memcpyHostToDevice=UP,
                 memcpyDeviceToHost=DOWN,
                 memcpyAsync=self._memcpy,
-                hostRegister=self._register,
-                hostUnregister=self._unregister,
                 CUDARuntimeError=CUDARuntimeError,
             ),
         )
@@ -121,7 +120,10 @@ class FakeCupy:
         return event
 
     def _new_page_locked(self, size: int) -> bytearray:
-        memory = bytearray(b"\xff" * (-(-size // UNIT_BYTES) * UNIT_BYTES))
+        if size > MOST_LOCKED_BYTES:
+            message = "cudaErrorMemoryAllocation: out of memory"
+            raise CUDARuntimeError(message)
+        memory = bytearray(b"\xff" * size)
         self.locked.append(_range_of(np.frombuffer(memory, np.uint8)))
         self._keep(memory)
         return memory
@@ -129,19 +131,6 @@ class FakeCupy:
     def _keep(self, thing: object) -> None:
         self.num_allocations += 1
         self._kept.append(thing)
-
-    def _register(self, start: int, num_bytes: int, flags: int) -> None:
-        if num_bytes <= 0 or flags:
-            message = "cudaErrorInvalidValue: invalid argument"
-            raise CUDARuntimeError(message)
-        if any(a < start + num_bytes and start < b for a, b in self.locked):
-            message = "cudaErrorHostMemoryAlreadyRegistered: part or all of it is locked already"
-            raise CUDARuntimeError(message)
-        self.locked.append((start, start + num_bytes))
-
-    def _unregister(self, start: int) -> None:
-        assert not self.num_under_way, "a copy may still touch these pages"
-        self.locked = [found for found in self.locked if found[0] != start]
 
     def _memcpy(self, to: int, from_: int, num_bytes: int, kind: int, stream: int) -> None:
         host, device = {UP: (from_, to), DOWN: (to, from_)}[kind]
