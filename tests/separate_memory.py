@@ -85,17 +85,20 @@ class SeparateMemory:
     """Stands for the module.
 
     Attributes:
-        num_allocations: arrays made so far, views and results of functions left out.
+        num_allocations: arrays made so far, views left out.
+        num_waits: times the host has waited for the kernels' stream.
         limit_bytes: of the memory pool.
     """
 
-    __version__ = "14.2.0"
+    __version__ = version = "14.2.0"
+    name = NAME
     ndarray = DeviceArray
 
     def __init__(self, folder: Path, num: int = 1) -> None:
         """Keep compiled kernels in a folder; the process sees ``num`` devices."""
         self._emulation = Emulation(folder)
         self.num_allocations = 0
+        self.num_waits = 0
         self.limit_bytes = 0
         runtime = SimpleNamespace(
             CUDARuntimeError=RuntimeError,
@@ -116,7 +119,7 @@ class SeparateMemory:
             Device=lambda _index: SimpleNamespace(use=lambda: None),
             Stream=lambda **_: _Stream(),
             Event=lambda **_: _Event(),
-            get_current_stream=_Stream,
+            get_current_stream=lambda: _KernelStream(self),
             PinnedMemory=bytearray,
             PinnedMemoryPointer=lambda memory, _offset: memory,
             is_available=lambda: True,
@@ -176,6 +179,15 @@ class _Stream:
 
     def synchronize(self) -> None:
         """Everything is over."""
+
+
+class _KernelStream(_Stream):
+    def __init__(self, module: SeparateMemory) -> None:
+        self._module = module
+
+    def synchronize(self) -> None:
+        """Everything is over."""
+        self._module.num_waits += 1
 
 
 class _Event:

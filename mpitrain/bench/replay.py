@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from mpitrain.config import from_mapping
+from mpitrain.devices.device import CPU
 from mpitrain.plan import Plan, make_plan
 from mpitrain.replaying.ranks import Worker, workers_in_turn
 from mpitrain.replaying.windowed import WindowedReplay
@@ -92,7 +93,7 @@ def _plan(
         "optimizer": {"kind": optimizer, "rate": 0.001},
         "mode": {"kind": mode},
     }
-    return make_plan(from_mapping(tables), ranks)
+    return make_plan(from_mapping(tables), ranks).on(CPU)
 
 
 def _loop(plan: Plan, num_steps: int) -> float:

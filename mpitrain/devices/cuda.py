@@ -50,6 +50,7 @@ def limit_memory(device: Device) -> None:
 
 def _try(cupy: Any) -> None:
     """Compile a kernel and multiply: what CuPy loads only then may be missing."""
+    cupy.get_default_memory_pool()
     ones = cupy.ones((2, 2), "float32")
     if float((ones @ ones).sum()) != 8.0:
         message = "it computes wrongly"

@@ -30,10 +30,7 @@ def trouble_of(facts: GpuFacts) -> Trouble | None:
             "install the NVIDIA driver, or give the container its libraries (--gpus all, --nv)",
         )
     if not facts.devices and not facts.num_visible:
-        return Trouble(
-            "no GPU is given to this process",
-            "ask for one (srun --gpus-per-task=1), or start the container with --gpus all",
-        )
+        return _not_given()
     if facts.visible is not None and not facts.visible.strip():
         return _hidden(facts.visible)
     return _trouble_of_cupy(facts, facts.driver_cuda)
@@ -60,7 +57,16 @@ def _trouble_of_cupy(facts: GpuFacts, driver: tuple[int, int]) -> Trouble | None
         return Trouble(what, f"pip uninstall {name}; {_install(driver)}, or a newer driver")
     if facts.num_visible == 0 and facts.visible is not None:
         return _hidden(facts.visible)
+    if facts.num_visible == 0:  # the system hides it, as Slurm does by cgroups
+        return _not_given()
     return cupy_fails(facts, facts.cupy_error) if facts.cupy_error else None
+
+
+def _not_given() -> Trouble:
+    return Trouble(
+        "no GPU is given to this process",
+        "ask for one (srun --gpus-per-task=1), or start the container with --gpus all",
+    )
 
 
 def _hidden(visible: str) -> Trouble:

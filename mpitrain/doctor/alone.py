@@ -31,16 +31,19 @@ def look_alone(reporter: Reporter, config: Config, mine: RankFacts) -> LauncherF
     reporter.tell(judge_files(folder_facts(place), mine.cores.host))
     reporter.stage("gpu", "loading CuPy", "use device.kind=cpu, or reinstall CuPy and the driver")
     gpu = judge_gpu(gpu_facts(), is_needed=needs_gpu(config), host=mine.cores.host)
-    reporter.tell([gpu, look_at_kernels(config.device.kernels)])
+    reporter.tell([gpu])
+    reporter.stage("kernels", "trying Numba", "use device.kernels=numpy, or reinstall Numba")
+    reporter.tell([look_at_kernels(config.device.kernels)])
     return launchers
 
 
 def look_at_kernels(kernels: str) -> Finding:
     """Return what runs updates on the CPU, or what the run lacks."""
     try:
-        return judge_kernels(kernels, host_twin(kernels).label)
+        twin = host_twin(kernels)
     except UserError as error:
-        return wrong("kernels", str(error), "pip install numba, or choose device.kernels=auto")
+        return wrong("kernels", str(error).rpartition("; ")[0], str(error).rpartition("; ")[2])
+    return judge_kernels(kernels, twin.label, twin.trouble)
 
 
 def log_place(config: Config) -> Path:

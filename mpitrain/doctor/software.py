@@ -34,13 +34,17 @@ def judge_mpi4py(version: str) -> Finding:
     return ok("mpi4py", version)
 
 
-def judge_kernels(kernels: str, label: str) -> Finding:
+def judge_kernels(kernels: str, label: str, trouble: str = "") -> Finding:
     """Judge what runs updates on the CPU.
 
     Args:
         kernels: device.kernels of the run.
         label: name and version of what runs them.
+        trouble: why nothing faster does; empty where there is no reason.
     """
+    if trouble:
+        remedy = "reinstall Numba, or say device.kernels=numpy"
+        return warning("kernels", f"{label}: {trouble}", remedy)
     if kernels == "auto" and label.startswith("numpy"):
         return ok("kernels", f"{label}; with Numba (pip install numba) updates are faster")
     return ok("kernels", label)

@@ -14,22 +14,44 @@ import numpy as np
 import numpy.typing as npt
 
 from mpitrain.core.arrays import Array
+from mpitrain.core.errors import reason
 from mpitrain.core.measures import sum_of_squares
 from mpitrain.kernels.kernel import Run, checked
-from mpitrain.kernels.program import Operation, Program
+from mpitrain.kernels.program import Operation, Program, program
 
 # Squares are summed block by block, while a block is in the second-level cache.
 BLOCK = 1 << 15  # elements
 SCALARS, MEASURED = "scalars_", "measured_"
 
 
+@functools.cache
 def load_numba() -> Any:
-    """Import Numba, on the first call and never before.
+    """Import Numba on the first call and never before, and try it.
 
     Raises:
-        ImportError: it is not installed, or not whole.
+        ModuleNotFoundError: it is not installed.
+        ImportError: it does not work here.
     """
-    return importlib.import_module("numba")
+    try:
+        numba = importlib.import_module("numba")
+        _try(numba)
+    except ModuleNotFoundError:
+        raise
+    except Exception as error:  # of many kinds: versions that do not fit, its compiler, settings
+        raise ImportError(reason(error)) from error
+    return numba
+
+
+def _try(numba: Any) -> None:
+    if numba.config.DISABLE_JIT:
+        message = "NUMBA_DISABLE_JIT is set"
+        raise ImportError(message)
+    source = loop_source(program("a = a + b", memory=("a",), stores=("a",)))
+    vector = np.ones(2, np.float32)
+    _function(numba, source, vector.dtype, 2)(np.ones(1, np.float32), vector)
+    if vector.tolist() != [2, 2]:
+        message = "it computes wrongly"
+        raise ImportError(message)
 
 
 class CompiledKernel:
@@ -104,7 +126,10 @@ def loop_source(program: Program) -> str:
 @functools.cache
 def _compiled(source: str, dtype: np.dtype[Any], num: int) -> Callable[..., None]:
     """Return the loop compiled for so many vectors; simulated ranks share it."""
-    numba = load_numba()
+    return _function(load_numba(), source, dtype, num)
+
+
+def _function(numba: Any, source: str, dtype: np.dtype[Any], num: int) -> Callable[..., None]:
     names: dict[str, Any] = {"sqrt": np.sqrt}
     exec(source, names)
     vector = numba.from_dtype(dtype)[::1]

@@ -31,12 +31,14 @@ class Twin:
         version: of the library that runs or compiles them.
         xp: array module of their vectors.
         make: program, dtype -> kernel.
+        trouble: why a faster one was not taken; empty where there is none.
     """
 
     name: str
     version: str
     xp: Any
     make: Callable[[Program, npt.DTypeLike], Kernel]
+    trouble: str = ""
 
     def wait(self) -> None:
         """Wait for what was enqueued so far; on the host nothing is."""
@@ -58,6 +60,11 @@ class Twin:
             _addition(self.make, to.dtype).bind({"to": to, "change": change})({})
 
     @property
+    def is_on_host(self) -> bool:
+        """Whether its vectors are on the host."""
+        return self.xp is np
+
+    @property
     def label(self) -> str:
         """Name and version, for the log."""
         return f"{self.name} {self.version}"
@@ -76,19 +83,25 @@ def host_twin(name: str = "auto") -> Twin:
         name: "numpy", "numba", or "auto", which is "numba" where it is installed.
 
     Raises:
-        UserError: Numba is asked for and cannot be loaded.
+        UserError: Numba is asked for and does not work.
     """
-    if name != "numpy":
-        try:
-            return Twin("numba", str(load_numba().__version__), np, CompiledKernel)
-        except (ImportError, OSError) as error:  # the latter of its compiler's library
-            if name == "numba":
-                message = (
-                    f"device.kernels 'numba' needs Numba, which cannot be loaded ({error}); "
-                    "pip install numba, or choose 'numpy'"
-                )
-                raise UserError(message) from error
-    return Twin("numpy", np.__version__, np, BlockKernel)
+    if name == "numpy":
+        return _numpy()
+    try:
+        return Twin("numba", str(load_numba().__version__), np, CompiledKernel)
+    except ImportError as error:
+        if name == "auto":
+            is_absent = isinstance(error, ModuleNotFoundError)
+            return _numpy("" if is_absent else f"Numba does not work here ({error})")
+        message = (
+            f"device.kernels 'numba' needs Numba, which does not work here ({error}); "
+            "pip install numba, or choose 'numpy'"
+        )
+        raise UserError(message) from error
+
+
+def _numpy(trouble: str = "") -> Twin:
+    return Twin("numpy", np.__version__, np, BlockKernel, trouble)
 
 
 def device_twin() -> Twin:

@@ -184,9 +184,8 @@ def _announce(recording: Recording, plan: Plan, directory: RunDirectory, total_s
         place.speak(
             f"the run was cut off or still runs; left out: {num_left} that come after a missing one"
         )
-    changes = environment_changes(recording.facts, plan.device, plan.twin.label)
-    if changes:
-        place.speak(f"environment differs: {changes}; bit-identity is not promised")
+    for line in environment_changes(recording.facts, plan.device, plan.twin.label):
+        place.speak(line)
 
 
 def _device_of(recording: Recording) -> Device:

@@ -20,6 +20,7 @@ from mpitrain.devices.fit import check_fits
 from mpitrain.devices.offer import make_offer
 from mpitrain.names import make_compensation, state_names
 from mpitrain.plan import Plan
+from mpitrain.running.wording import kernel_lines
 
 
 def placed(world: World, plan: Plan) -> Plan:
@@ -33,7 +34,12 @@ def placed(world: World, plan: Plan) -> Plan:
     """
     settings = dataclasses.replace(plan.config.device, kind=plan.device_kind)
     device = open_device(world, settings)
-    return world.agree(lambda: _fitting(plan.on(device), 1))
+    plan = world.agree(lambda: _fitting(plan.on(device), 1))
+    said = world.gather_obj((plan.twin.label, plan.twin.trouble), "all ranks have their kernels")
+    if world.is_root:
+        for line in kernel_lines(said):
+            world.speak(line)
+    return plan
 
 
 def placed_alone(plan: Plan, settings: Settings, speak: Callable[[str], None]) -> Plan:
@@ -51,7 +57,10 @@ def placed_alone(plan: Plan, settings: Settings, speak: Callable[[str], None]) -
     """
     kind = plan.device_kind if settings.kind == "auto" else settings.kind
     device = open_alone(kind, settings.memory_share, speak)
-    return _fitting(plan.on(device), plan.start.position.size)
+    plan = _fitting(plan.on(device), plan.start.position.size)
+    for line in kernel_lines([(plan.twin.label, plan.twin.trouble)]):
+        speak(line)
+    return plan
 
 
 def _fitting(plan: Plan, num_ranks: int) -> Plan:

@@ -223,9 +223,8 @@ def _reopen(world: World, found: Resumption, plan: Plan) -> None:
             f"the lives before this one were {found.facts['simulated']}: their times are not those "
             "of these ranks, which go on from the checkpoint for real"
         )
-    changes = environment_changes(found.facts, plan.device, plan.twin.label)
-    if changes:
-        world.speak(f"environment differs: {changes}; bit-identity is not promised")
+    for line in environment_changes(found.facts, plan.device, plan.twin.label):
+        world.speak(line)
     newer = Checkpoints(found.directory.checkpoints)
     newer.clear_debris()
     aside = [] if found.checkpoint is None else newer.set_aside(found.checkpoint)

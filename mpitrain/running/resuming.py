@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -175,17 +175,20 @@ def check_data(facts: Mapping[str, Any], digest: str) -> None:
         raise UserError(message)
 
 
-def environment_changes(facts: Mapping[str, Any], device: Device, kernels: str) -> str:
-    """Return what is another than in the life before, for people; empty when nothing is.
+def environment_changes(facts: Mapping[str, Any], device: Device, kernels: str) -> Iterator[str]:
+    """Yield what is another than in the life before, for people.
 
     Args:
         facts: of the life before; one that says nothing of its device had the CPU.
         device: of this rank now.
         kernels: what runs its updates now.
     """
-    before, now = {"device": CPU.text, **facts}, environment.facts(device, kernels)
+    before, now = {"device": CPU.text, **facts}, environment.facts(device)
     changes = [f"{k} {before[k]} -> {v}" for k, v in now.items() if before.get(k, v) != v]
-    return "; ".join(changes)
+    if changes:
+        yield f"environment differs: {'; '.join(changes)}; bit-identity is not promised"
+    elif before.get("kernels", kernels) != kernels:  # elsewhere the device says it
+        yield f"kernels differ, which give the same bits: {before['kernels']} -> {kernels}"
 
 
 def is_done(directory: RunDirectory) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from mpitrain.config import Config
@@ -127,3 +127,21 @@ def early_stop_reason(seen: Seen, name: str, *, steps: int, delta: float) -> str
         return f"{said} at step {seen.steps}"
     best = f"the best is {seen.metric:.4f} at step {seen.steps}"
     return f"{said} by more than {delta:g}; {best}"
+
+
+def kernel_lines(said: Sequence[tuple[str, str]]) -> Iterator[str]:
+    """Yield warnings: of ranks whose kernels are slower than they could be, or than others'.
+
+    Args:
+        said: what runs updates and why nothing faster does, of each rank.
+    """
+    trouble = next((trouble for _, trouble in said if trouble), "")
+    if trouble:
+        yield f"warning: {trouble}: updates run by NumPy; mend it, or say device.kernels=numpy"
+    labels = [label for label, _ in said]
+    other = next((rank for rank, label in enumerate(labels) if label != labels[0]), 0)
+    if other:
+        yield (
+            f"warning: rank {other} has the kernels {labels[other]}, rank 0 {labels[0]}: the same "
+            "bits, but not as fast; use one environment on all hosts"
+        )

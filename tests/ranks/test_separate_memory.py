@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import shutil
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,7 @@ from mpitrain.running.lives import resume_training
 from mpitrain.storage.reading import open_log
 from tests.ranks.test_modes import shared_directory, train_small
 from tests.ranks.test_replay import replayed
-from tests.separate_memory import NAME, DeviceArray, SeparateMemory
+from tests.separate_memory import SeparateMemory
 from tests.unit.kernels.emulation import COMPILER
 
 FACTS = GpuFacts(devices=("nvidia0",), driver_cuda=(13, 0), cupy="cupy", num_visible=1)
@@ -41,16 +41,49 @@ CASES: list[tuple[dict[str, Any], dict[str, Any]]] = [
 ]
 TINY = {"kind": "sgd", "rate": 1e-38, "clip": 1.0}  # changes that CuPy's own addition takes for 0
 
-pytestmark = pytest.mark.skipif(COMPILER is None, reason="needs g++")
+
+class RealCupy:
+    """CuPy itself, counting.
+
+    Attributes:
+        num_allocations: asked of the memory pool so far.
+        name: of the device.
+        version: of CuPy.
+    """
+
+    def __init__(self) -> None:
+        self._cupy = pytest.importorskip("cupy")
+        self.num_allocations = 0
+        self._pool = self._cupy.get_default_memory_pool()
+        self._cupy.cuda.set_allocator(self._allocate)
+        properties = self._cupy.cuda.runtime.getDeviceProperties(0)
+        self.name, self.version = properties["name"].decode(), self._cupy.__version__
+
+    def _allocate(self, num_bytes: int) -> Any:
+        self.num_allocations += 1
+        return self._pool.malloc(num_bytes)
+
+    def close(self) -> None:
+        """Count no more."""
+        self._cupy.cuda.set_allocator(self._pool.malloc)
 
 
-@pytest.fixture
-def cupy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SeparateMemory:
-    """Let this rank find CuPy and a device."""
+@pytest.fixture(params=["separate", pytest.param("cuda", marks=pytest.mark.gpu)])
+def cupy(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Any]:
+    """Let this rank find the stand-in for CuPy and a device; then CuPy itself (marked gpu)."""
+    if request.param == "cuda":
+        real = RealCupy()
+        yield real
+        real.close()
+        return
+    if COMPILER is None:
+        pytest.skip("needs g++")
     module = SeparateMemory(tmp_path)
     monkeypatch.setitem(sys.modules, "cupy", module)  # type: ignore[arg-type]
     monkeypatch.setattr(make_offer, "__defaults__", (lambda: FACTS,))
-    return module
+    yield module
 
 
 def train(world: World, directory: str, kind: str, **tables: dict[str, Any]) -> Result:
@@ -70,7 +103,7 @@ def train(world: World, directory: str, kind: str, **tables: dict[str, Any]) -> 
 @pytest.mark.ranks(1, 3)
 @pytest.mark.parametrize(("mode", "staleness"), CASES)
 def test_run_on_a_device_proves_itself_and_is_replayed_bit_for_bit(
-    comm: MPI.Intracomm, cupy: SeparateMemory, mode: dict[str, Any], staleness: dict[str, Any]
+    comm: MPI.Intracomm, cupy: Any, mode: dict[str, Any], staleness: dict[str, Any]
 ) -> None:
     """Every loss, norm and checkpoint; logs say what computed them."""
     world = World(comm)
@@ -82,8 +115,8 @@ def test_run_on_a_device_proves_itself_and_is_replayed_bit_for_bit(
         root = Path(directory, "run")
         assert verify(root).ok, verify(root)
         for log in open_log(root).lives[0].ranks.values():
-            assert log.attributes["device"] == f"cuda: {NAME}"
-            assert log.attributes["kernels"] == "cuda CuPy 14.2.0"
+            assert log.attributes["device"] == f"cuda: {cupy.name}"
+            assert log.attributes["kernels"] == f"cuda CuPy {cupy.version}"
         found = replayed(root, device__kind="cuda")
         assert found.is_same, found.lines
         shutil.rmtree(directory)
@@ -93,7 +126,7 @@ def test_run_on_a_device_proves_itself_and_is_replayed_bit_for_bit(
 @pytest.mark.ranks(2)
 @pytest.mark.parametrize("mode", ["bsp", "asp"])
 def test_replay_keeps_subnormal_numbers_as_ranks_do(
-    comm: MPI.Intracomm, cupy: SeparateMemory, mode: str
+    comm: MPI.Intracomm, cupy: Any, mode: str
 ) -> None:
     """Biases are 0 at first, and become numbers that have no leading 1."""
     world = World(comm)
@@ -109,7 +142,7 @@ def test_replay_keeps_subnormal_numbers_as_ranks_do(
 
 
 @pytest.mark.ranks(2)
-def test_own_model_gets_what_is_on_the_device(comm: MPI.Intracomm, cupy: SeparateMemory) -> None:
+def test_own_model_gets_what_is_on_the_device(comm: MPI.Intracomm, cupy: Any) -> None:
     """From the first look at its evaluate() on, where a GPU is asked for; with auto, NumPy's."""
     seen: set[type] = set()
 
@@ -120,7 +153,7 @@ def test_own_model_gets_what_is_on_the_device(comm: MPI.Intracomm, cupy: Separat
 
     world = World(comm)
     directory = shared_directory(world)
-    for kind, expected in (("cuda", DeviceArray), ("auto", np.ndarray)):
+    for kind, expected in (("cuda", sys.modules["cupy"].ndarray), ("auto", np.ndarray)):
         seen.clear()
         settings = {"device": {"kind": kind}, "mode": {"kind": "asp"}, "run": {"steps": 8}}
         train_small(world, f"{directory}/{kind}", Own(7, (9,), 3, "relu", "float32"), **settings)
@@ -133,7 +166,7 @@ def test_own_model_gets_what_is_on_the_device(comm: MPI.Intracomm, cupy: Separat
 @pytest.mark.ranks(1, 3)
 @pytest.mark.parametrize("pieces", [1, 7])
 def test_synchronous_run_on_a_device_is_near_the_cpus(
-    comm: MPI.Intracomm, cupy: SeparateMemory, monkeypatch: pytest.MonkeyPatch, pieces: int
+    comm: MPI.Intracomm, cupy: Any, monkeypatch: pytest.MonkeyPatch, pieces: int
 ) -> None:
     """However the gradient is cut for its way to the host; resumed, it is the same run."""
     most_bytes = 16 * (1 + 40 // pieces)
@@ -159,7 +192,7 @@ def test_synchronous_run_on_a_device_is_near_the_cpus(
 @pytest.mark.ranks(2)
 @pytest.mark.parametrize(("mode", "staleness"), CASES)
 def test_steps_on_a_device_allocate_nothing(
-    comm: MPI.Intracomm, cupy: SeparateMemory, mode: dict[str, Any], staleness: dict[str, Any]
+    comm: MPI.Intracomm, cupy: Any, mode: dict[str, Any], staleness: dict[str, Any]
 ) -> None:
     """A run of twice as many steps takes no more arrays."""
     world = World(comm)
@@ -177,6 +210,8 @@ def test_steps_on_a_device_allocate_nothing(
         )
         taken.append(cupy.num_allocations - before)
     assert taken[0] == taken[1] > 0
+    if isinstance(cupy, SeparateMemory):
+        assert cupy.num_waits >= 60  # each gradient is waited for, or its time would be another's
     world.meet("all have counted")
     if world.is_root:
         shutil.rmtree(directory)
@@ -184,9 +219,7 @@ def test_steps_on_a_device_allocate_nothing(
 
 
 @pytest.mark.ranks(1, 3)
-def test_model_that_does_not_fit_is_said_in_numbers(
-    comm: MPI.Intracomm, cupy: SeparateMemory
-) -> None:
+def test_model_that_does_not_fit_is_said_in_numbers(comm: MPI.Intracomm, cupy: Any) -> None:
     """On every rank, before anything is made."""
     world = World(comm)
     directory = shared_directory(world)

@@ -48,6 +48,6 @@ def test_replay_with_the_other_twin_is_bit_identical(
         capfd.readouterr()
         found = replayed(root, device__kernels=OTHER[kernels])
         assert found.is_same, found.lines
-        assert f"environment differs: kernels {kernels} " in capfd.readouterr().err
+        assert f"kernels differ, which give the same bits: {kernels} " in capfd.readouterr().err
         shutil.rmtree(directory)
     world.close()

@@ -6,6 +6,8 @@ from mpitrain import environment
 from mpitrain.devices.device import CPU, Device
 from mpitrain.running.resuming import environment_changes
 
+DIFFERS = "environment differs: {}; bit-identity is not promised"
+SAME_BITS = "kernels differ, which give the same bits"
 GPU = Device(kind="cuda", name="H100", versions={"cupy": "14.2.0", "cuda_driver": "13.0"})
 NEWER = Device(kind="cuda", name="H100", versions={"cupy": "14.3.0", "cuda_driver": "13.0"})
 
@@ -21,11 +23,12 @@ def test_facts_hold_the_device_where_there_is_one() -> None:
     ("before", "now", "said"),
     [
         (environment.facts(), CPU, ""),
-        (environment.facts(), GPU, "device cpu -> cuda: H100"),
-        (environment.facts(GPU), CPU, "device cuda: H100 -> cpu"),
+        (environment.facts(), GPU, DIFFERS.format("device cpu -> cuda: H100")),
+        (environment.facts(GPU), CPU, DIFFERS.format("device cuda: H100 -> cpu")),
         (environment.facts(GPU), GPU, ""),
-        (environment.facts(GPU), NEWER, "cupy 14.2.0 -> 14.3.0"),
-        (environment.facts(CPU, "numpy 2"), CPU, "kernels numpy 2 -> numba 1"),
+        (environment.facts(GPU), NEWER, DIFFERS.format("cupy 14.2.0 -> 14.3.0")),
+        (environment.facts(CPU, "numpy 2"), CPU, f"{SAME_BITS}: numpy 2 -> numba 1"),
+        (environment.facts(GPU, "cuda"), CPU, DIFFERS.format("device cuda: H100 -> cpu")),
         (environment.facts(CPU, "numba 1"), CPU, ""),
     ],
 )
@@ -33,4 +36,4 @@ def test_changes_of_device_and_kernels_are_told(
     before: dict[str, str], now: Device, said: str
 ) -> None:
     """Another device, another CuPy on the same one, other kernels; runs of before had the CPU."""
-    assert environment_changes(before, now, "numba 1") == said
+    assert "".join(environment_changes(before, now, "numba 1")) == said

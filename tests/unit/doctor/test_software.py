@@ -54,3 +54,10 @@ def test_faster_kernels_are_told_where_they_would_be_used(
     assert found.state == "ok"
     assert found.value.startswith(label)
     assert ("pip install numba" in found.value) == is_told
+
+
+def test_numba_that_does_not_work_is_told() -> None:
+    """With its own words."""
+    found = judge_kernels("auto", "numpy 2.4.6", "Numba does not work here (no such file)")
+    assert found.state == "warning"
+    assert "no such file" in found.value
