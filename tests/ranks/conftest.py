@@ -32,6 +32,7 @@ def pytest_configure(config: pytest.Config) -> None:
         config.pluginmanager.register(Recorder(os.environ[CASE], Path(os.environ[RESULTS])))
 
 
+@pytest.hookimpl(tryfirst=True)  # before fixtures' own, wherever pytest was told to look
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Make a test for each MPI and number of ranks; inside, only for the one that it is."""
     marker = metafunc.definition.get_closest_marker("ranks")
