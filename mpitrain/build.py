@@ -11,12 +11,12 @@ from mpitrain.comm.waiting import Patience
 from mpitrain.comm.window import ParameterWindow
 from mpitrain.comm.world import World
 from mpitrain.consistency.rules import Bounded, Rule, Unbounded
+from mpitrain.consistency.work import EqualShare
 from mpitrain.modes.message import Message
 from mpitrain.modes.mode import Mode
 from mpitrain.modes.synchronous import Synchronous
 from mpitrain.modes.update import Update
 from mpitrain.modes.window import Windowed
-from mpitrain.modes.work import EqualShare
 from mpitrain.plan import Plan, make_update
 
 

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from mpitrain.config import Config
 from mpitrain.config.setting import MOST_INTEGER
+from mpitrain.consistency.work import EqualShare, SharedWork, Work
 from mpitrain.core.arrays import Array
 from mpitrain.core.batches import BatchOrder, num_tickets
 from mpitrain.core.console import counted
@@ -23,7 +24,6 @@ from mpitrain.factories import Data, checked_model, checked_source
 from mpitrain.kernels.twins import Twin, device_twin, host_twin
 from mpitrain.models.model import Model
 from mpitrain.modes.update import Update
-from mpitrain.modes.work import EqualShare, SharedWork, Work
 from mpitrain.names import (
     allocating,
     make_compensation,

@@ -9,7 +9,16 @@ from mpitrain.analyse.tool import Tool, main
 from mpitrain.core.errors import unknown
 
 TOOLS = {
+    "summary": "what happened in a run, on one page; several runs in one table",
+    "staleness": "how stale the gradients were: by rank, by shard, over time, and the tail",
     "verify": "did the run keep its promises? every row of every log is checked",
+    "stragglers": "which ranks were slow, who waited for whom, what would another bound gain?",
+    "compare": "several runs side by side: speed to a target, spread over seeds, equality",
+    "report": "one HTML page about a run, or a comparison of several",
+    "trace": "all ranks side by side in Perfetto: waiting, computing, writing, who saw what",
+    "checkpoint": "what do checkpoints hold: list, show, verify, diff, export to .npz",
+    "export": "the timeline as a table, CSV or Parquet: one row per step",
+    "tail": "what does a run do just now? follows it in the terminal",
 }
 """What each answers, in the order in which ``analyse --help`` lists them."""
 

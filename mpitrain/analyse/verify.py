@@ -15,6 +15,7 @@ MAX_LINES = 20
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("rundir", type=Path, metavar="RUNDIR")
     parser.add_argument("--log-root", type=Path, help="folder of the logs, if not RUNDIR/log")
+    parser.epilog = "Example: mpitrain analyse verify runs/first && echo it kept its promises"
 
 
 def _run(options: argparse.Namespace) -> Answer:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from mpitrain.analysis.findings import Finding
-from mpitrain.core.errors import UserError
+from mpitrain.core.errors import LogError, UserError
 from mpitrain.core.shards import Shards
 from mpitrain.storage.life_log import MAX_RANKS
 from mpitrain.storage.reading import LifeLog, RankLog
@@ -85,6 +85,20 @@ def terms_of(life: LifeLog) -> Terms | None:
         max(1, said["num_samples"]),
         life.start,
     )
+
+
+def needed_terms_of(life: LifeLog) -> Terms:
+    """Return the terms of a life.
+
+    Raises:
+        LogError: its logs do not say them all.
+    """
+    terms = terms_of(life)
+    if terms is None:
+        where = life.ranks[min(life.ranks)].path if life.ranks else f"life {life.life}"
+        message = f"{where}: its attributes do not say what the run was; verify names what lacks"
+        raise LogError(message)
+    return terms
 
 
 def check_attributes(life: LifeLog) -> list[Finding]:

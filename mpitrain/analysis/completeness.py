@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mpitrain.analysis.findings import MAX_PER_CHECK, Finding
+from mpitrain.analysis.seen import Seen
 from mpitrain.analysis.sequence import Sequence, judge_sequence
 from mpitrain.storage.reading import LifeLog, RankLog
 
@@ -16,6 +17,8 @@ Numbers = npt.NDArray[np.int64]
 
 def check_completeness(
     life: LifeLog,
+    seen: Seen,
+    number: int,
     numbers_of: Callable[[RankLog], Numbers],
     first: int,
     name: str,
@@ -25,30 +28,37 @@ def check_completeness(
 
     Args:
         life: the logs.
-        numbers_of: log -> (rows,) numbers.
+        seen: the numbers of all their rows.
+        number: of the sequence among those of ``seen``.
+        numbers_of: log -> (rows,) numbers; read only where something is wrong.
         first: the smallest number.
         name: what the numbers are, with a place for one: "version {} of shard 2".
         text: how a number is told there; None for one that another check tells.
     """
+    open_from = seen.open_from(life, number)
+    sequence = seen.judge(number, open_from)
+    if sequence is not None:
+        return [], sequence
     numbers = {rank: np.ascontiguousarray(numbers_of(log)) for rank, log in life.ranks.items()}
-    sequence = judge_sequence(numbers, first, _open_from(life, numbers, first))
+    sequence = judge_sequence(numbers, first, open_from)
     return _findings(life, sequence, first, name, text), sequence
+
+
+def column_of(log: RankLog, name: str, shard: int | None = None) -> Numbers:
+    """Return a column, or what it says of one shard: (rows,), read and not kept in the log."""
+    slices = [rows[name] for _, rows in log.slices([name])]
+    pieces = [rows if shard is None else rows[:, shard].copy() for rows in slices]
+    return np.concatenate([np.empty(0, np.int64), *pieces])
+
+
+def num_rows_of(life: LifeLog) -> int:
+    """Return the rows of all logs of a life."""
+    return sum(log.num_rows for log in life.ranks.values())
 
 
 def is_complete(life: LifeLog) -> bool:
     """Tell whether no row of a life can be lacking: every log is there and was closed."""
     return not life.missing and all(log.is_closed for log in life.ranks.values())
-
-
-def _open_from(life: LifeLog, numbers: dict[int, Numbers], first: int) -> int | None:
-    """Return the smallest last number of the logs that may lack rows, None when none may."""
-    lasts = [
-        int(numbers[rank].max(initial=first - 1))
-        for rank, log in life.ranks.items()
-        if not log.is_closed
-    ]
-    lasts += [first - 1] * len(life.missing)
-    return min(lasts, default=None)
 
 
 def _findings(

@@ -6,11 +6,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from mpitrain.analysis.attributes import Terms
-from mpitrain.analysis.findings import Finding, findings_at
+from mpitrain.analysis.findings import Finding, Wrong
 from mpitrain.analysis.invariants import num_shards
-from mpitrain.storage.reading import Segment, Stretch
+from mpitrain.analysis.scan import Rows, scan
+from mpitrain.storage.reading import RankLog, Stretch
 from mpitrain.storage.start import Start
 
 
@@ -45,8 +47,7 @@ def check_cut(place: Path, before: Stretch, start: Start, terms: Terms) -> Itera
     if terms.mode == "bsp":
         yield from _check_equal_clocks(place, before)
     elif not life.missing and all(log.per_shard for log in life.ranks.values()):
-        for shard in range(num_shards(life)):
-            yield from _check_versions(place, before, start.version, shard)
+        yield from _check_versions(place, before, start.version)
 
 
 def _check_rows_are_there(before: Stretch) -> Iterator[Finding]:
@@ -65,28 +66,50 @@ def _check_equal_clocks(place: Path, before: Stretch) -> Iterator[Finding]:
         yield Finding(place, None, what)
 
 
-def _check_versions(place: Path, before: Stretch, stop: int, shard: int) -> Iterator[Finding]:
+def _check_versions(place: Path, before: Stretch, stop: int) -> Iterator[Finding]:
     """Check that the rows up to the cut wrote every version up to that of the checkpoint."""
-    num = 0
-    for segment in before.segments():
-        written = segment.log.steps["version_written"][: segment.num_rows, shard]
-        num += int((written <= stop).sum())
-        yield from _tell_beyond(segment, written > stop, stop, shard)
+    counts = [_Written(segment.log, stop) for segment in before.segments()]
+    for segment, count in zip(before.segments(), counts, strict=True):
+        scan(segment.log, [count], segment.num_rows)
     wanted = stop - before.life.start.version
-    if num != wanted:
-        what = f"{num} updates of life {before.life.life} up to the cut are on shard {shard}"
-        yield Finding(place, None, f"{what}, its version {stop} says that there are {wanted}")
+    for shard in range(num_shards(before.life)):
+        for count in counts:
+            yield from count.beyond[shard].findings()
+        num = sum(int(count.num[shard]) for count in counts)
+        if num != wanted:
+            what = f"{num} updates of life {before.life.life} up to the cut are on shard {shard}"
+            yield Finding(place, None, f"{what}, its version {stop} says that there are {wanted}")
 
 
-def _tell_beyond(
-    segment: Segment, is_beyond: np.ndarray[tuple[int], np.dtype[np.bool_]], stop: int, shard: int
-) -> list[Finding]:
-    written = segment.log.steps["version_written"]
-    return findings_at(
-        segment.log,
-        is_beyond,
-        lambda row: (
-            f"wrote version {written[row, shard]} of shard {shard} before a checkpoint that has "
-            f"version {stop}"
-        ),
-    )
+class _Written:
+    """Counts the versions up to ``stop`` that a rank wrote, and tells those beyond.
+
+    Attributes:
+        num: (S,), int64: versions up to ``stop``.
+        beyond: what lies beyond, by shard.
+    """
+
+    names = ("version_written",)
+
+    def __init__(self, log: RankLog, stop: int) -> None:
+        self._stop = stop
+        self.num = np.zeros(len(log.shards), np.int64)
+        self.beyond = [Wrong(log.path) for _ in log.shards]
+
+    def look(self, first: int, rows: Rows) -> None:
+        """Count those of a slice."""
+        written = rows["version_written"]
+        is_beyond = written > self._stop
+        self.num += len(written) - is_beyond.sum(axis=0)
+        for shard in np.flatnonzero(is_beyond.any(axis=0)).tolist():
+            self._tell(first, written[:, shard], shard)
+
+    def _tell(self, first: int, written: npt.NDArray[np.int64], shard: int) -> None:
+        self.beyond[shard].add(
+            first,
+            written > self._stop,
+            lambda row: (
+                f"wrote version {written[row]} of shard {shard} before a checkpoint that has "
+                f"version {self._stop}"
+            ),
+        )

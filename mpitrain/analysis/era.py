@@ -16,7 +16,7 @@ import numpy.typing as npt
 from mpitrain.analysis.attributes import Terms
 from mpitrain.analysis.findings import Finding
 from mpitrain.core.tickets import Deal
-from mpitrain.storage.reading import Stretch
+from mpitrain.storage.reading import Segment, Stretch
 
 Indices = npt.NDArray[np.int64]
 
@@ -54,10 +54,19 @@ def check_era(
 def _check_drawn(before: Stretch, deal: Deal, first: int, stop: int) -> Iterator[Finding]:
     """Check that the rows up to the cut took the tickets of ``first`` to ``stop`` - 1."""
     for segment in before.segments():
-        tickets = segment.log.steps["ticket"][: segment.num_rows]
-        for row in np.flatnonzero(deal.indices(tickets) >= stop).tolist()[:1]:
-            what = f"took ticket {tickets[row]} before a checkpoint up to which only those below "
+        for row, ticket in _first_beyond(segment, deal, stop):
+            what = f"took ticket {ticket} before a checkpoint up to which only those below "
             yield Finding(segment.log.path, row, f"{what}{deal.ticket(stop)} were taken")
+
+
+def _first_beyond(segment: Segment, deal: Deal, stop: int) -> list[tuple[int, int]]:
+    """Return the first row that took a ticket from ``stop`` on, and the ticket; or nothing."""
+    for first, rows in segment.log.slices(["ticket"], segment.num_rows):
+        tickets = rows["ticket"]
+        beyond = np.flatnonzero(deal.indices(tickets) >= stop)
+        if beyond.size:
+            return [(first + int(beyond[0]), int(tickets[beyond[0]]))]
+    return []
 
 
 def _taken(before: Stretch, terms: Terms, num_taken: int, most: int) -> Indices | None:

@@ -35,21 +35,49 @@ class Finding:
         return f"{self.file}{where}: {self.what}"
 
 
+class Wrong:
+    """The rows of one log that fail one check, slice after slice.
+
+    Twenty are told one by one; beyond them one finding stands for all the others.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._told: list[Finding] = []
+        self._num_rows = 0
+
+    def add(
+        self, first: int, is_wrong: npt.NDArray[np.bool_], describe: Callable[[int], str]
+    ) -> None:
+        """Note where the check fails in a slice.
+
+        Args:
+            first: row of the log that the slice begins with.
+            is_wrong: (rows,) or (rows, S), bool: where the check fails.
+            describe: says what is wrong in a row, given its index in the slice.
+        """
+        if not is_wrong.any():
+            return
+        wrong = is_wrong.any(axis=1) if is_wrong.ndim == 2 else is_wrong
+        rows = np.flatnonzero(wrong).tolist()
+        for row in rows[: MAX_PER_CHECK + 1 - len(self._told)]:
+            self._told.append(Finding(self._path, first + row, describe(row)))
+        self._num_rows += len(rows)
+
+    def findings(self) -> list[Finding]:
+        """Return what was noted."""
+        found = self._told[:MAX_PER_CHECK]
+        if (others := self._num_rows - MAX_PER_CHECK) > 0:
+            next_one = self._told[MAX_PER_CHECK]
+            what = f"{next_one.what} (and {others - 1} later rows fail the same check)"
+            found.append(Finding(self._path, next_one.row, what, others))
+        return found
+
+
 def findings_at(
     log: RankLog, is_wrong: npt.NDArray[np.bool_], describe: Callable[[int], str]
 ) -> list[Finding]:
-    """Return a finding per wrong row; beyond 20 rows, one for all the others.
-
-    Args:
-        log: the log that was checked.
-        is_wrong: (rows,) or (rows, S), bool: where the check fails.
-        describe: says what is wrong in a row.
-    """
-    wrong = is_wrong.any(axis=1) if is_wrong.ndim == 2 else is_wrong
-    rows = np.flatnonzero(wrong).tolist()
-    found = [Finding(log.path, row, describe(row)) for row in rows[:MAX_PER_CHECK]]
-    if len(rows) > MAX_PER_CHECK:
-        row, others = rows[MAX_PER_CHECK], len(rows) - MAX_PER_CHECK
-        what = f"{describe(row)} (and {others - 1} later rows fail the same check)"
-        found.append(Finding(log.path, row, what, others))
-    return found
+    """Return a finding per wrong row of a whole log; beyond 20 rows, one for all the others."""
+    wrong = Wrong(log.path)
+    wrong.add(0, is_wrong, describe)
+    return wrong.findings()

@@ -59,30 +59,34 @@ def judge_sequence(numbers: Mapping[int, Numbers], first: int, open_from: int | 
     total = everything.size
     if _is_permutation(everything, first):
         return Sequence([], [], [], total, total)
-    ranks = np.repeat(list(numbers), [column.size for column in numbers.values()])
-    rows = np.concatenate([np.arange(column.size) for column in numbers.values()])
     order = np.argsort(everything, kind="stable")
     ordered = everything[order]
+    del everything
+    ranks, stops = list(numbers), np.cumsum([column.size for column in numbers.values()])
 
     def place(index: int) -> Place:
-        return Place(int(ranks[order[index]]), int(rows[order[index]]))
+        where = int(order[index])
+        number = int(np.searchsorted(stops, where, "right"))
+        return Place(ranks[number], where - int(stops[number]) + numbers[ranks[number]].size)
 
-    too_small = [
-        (int(ordered[i]), place(i)) for i in np.flatnonzero(ordered < first).tolist()[:MAX_PLACES]
-    ]
+    begin = int(np.searchsorted(ordered, first))
+    steps = np.diff(ordered)
+    too_small = [(int(ordered[i]), place(i)) for i in range(min(begin, MAX_PLACES))]
     doubled = []
-    for index in np.flatnonzero(ordered[1:] == ordered[:-1]).tolist()[:MAX_PLACES]:
+    for index in np.flatnonzero(steps == 0).tolist()[:MAX_PLACES]:
         here, there = place(index), place(index + 1)
         doubled += [(int(ordered[index]), here, there), (int(ordered[index]), there, here)]
-    before = np.concatenate([[first - 1], ordered[:-1]])
-    gaps = np.flatnonzero((ordered > before + 1) & (ordered > first)).tolist()
+    gaps = (np.flatnonzero(steps[begin:] > 1) + begin + 1).tolist()
+    if begin < total and ordered[begin] > first:
+        gaps.insert(0, begin)
+    befores = [int(ordered[i - 1]) if i > begin else first - 1 for i in gaps[:MAX_PLACES]]
     lost = [
-        (max(int(before[i]), first - 1) + 1, int(ordered[i]) - 1, place(i))
-        for i in gaps[:MAX_PLACES]
+        (before + 1, int(ordered[i]) - 1, place(i))
+        for i, before in zip(gaps, befores, strict=False)
         if open_from is None or ordered[i] <= open_from
     ]
-    complete = max(int(before[gaps[0]]), first - 1) if gaps else int(ordered[-1])
-    num_distinct = int(np.unique(ordered[ordered >= first]).size)
+    complete = befores[0] if gaps else int(ordered[-1])
+    num_distinct = int(begin < total) + int(np.count_nonzero(steps[begin:]))
     return Sequence(doubled, lost, too_small, complete - first + 1, num_distinct)
 
 

@@ -9,24 +9,57 @@ import numpy as np
 import numpy.typing as npt
 
 from mpitrain.analysis.completeness import is_complete
-from mpitrain.analysis.findings import Finding, findings_at
+from mpitrain.analysis.findings import Finding, Wrong
+from mpitrain.analysis.scan import Rows
 from mpitrain.storage.reading import LifeLog, RankLog
-from mpitrain.storage.start import Start
+from mpitrain.storage.schema import SHARD_COLUMNS
+
+_STALENESS = ("staleness_mean", "staleness_max", "own_missing")
 
 
-def check_synchronous(life: LifeLog, start: Start) -> list[Finding]:
-    """Check invariant 5, and that all ranks of a finished run took the same number of steps."""
-    found: list[Finding] = []
-    for rank, log in life.ranks.items():
-        found += _check_rows(log, start.version - start.clock(rank))
-    if is_complete(life):
-        common = _most_common([log.num_rows for log in life.ranks.values()])
-        found += [
-            Finding(log.path, None, f"has {log.num_rows} rows, most logs of this life {common}")
-            for log in life.ranks.values()
-            if log.num_rows != common
-        ]
-    return found + check_digests(life)
+class SynchronousChecks:
+    """Invariant 5 in the rows of a rank whose versions are its clocks + ``offset``."""
+
+    def __init__(self, log: RankLog, offset: int) -> None:
+        self._columns = (*_STALENESS, *(SHARD_COLUMNS if log.per_shard else ()))
+        self.names = ("clock", *self._columns)
+        self._offset = offset
+        self._wrong = {name: Wrong(log.path) for name in self._columns}
+
+    def findings(self) -> list[Finding]:
+        """Return what was wrong, column by column."""
+        return [finding for wrong in self._wrong.values() for finding in wrong.findings()]
+
+    def look(self, first: int, rows: Rows) -> None:
+        """Check a slice."""
+        version = rows["clock"] + self._offset
+        for name in _STALENESS:
+            self._look_at(first, rows, name, np.zeros(len(version)))
+        if len(self._columns) > len(_STALENESS):
+            self._look_at(first, rows, "version_read", version)
+            self._look_at(first, rows, "version_written", version + 1)
+
+    def _look_at(self, first: int, rows: Rows, name: str, wanted: npt.NDArray[Any]) -> None:
+        values = rows[name]
+        self._wrong[name].add(
+            first,
+            values != (wanted if values.ndim == 1 else wanted[:, np.newaxis]),
+            lambda row: (
+                f"{name} is {values[row].tolist()} in a synchronous run, must be {wanted[row]:.0f}"
+            ),
+        )
+
+
+def check_equal_steps(life: LifeLog) -> list[Finding]:
+    """Check that all ranks of a finished run took the same number of steps."""
+    if not is_complete(life):
+        return []
+    common = _most_common([log.num_rows for log in life.ranks.values()])
+    return [
+        Finding(log.path, None, f"has {log.num_rows} rows, most logs of this life {common}")
+        for log in life.ranks.values()
+        if log.num_rows != common
+    ]
 
 
 def check_digests(life: LifeLog) -> list[Finding]:
@@ -52,30 +85,6 @@ def check_digests(life: LifeLog) -> list[Finding]:
             if value != common
         ]
     return found
-
-
-def _check_rows(log: RankLog, offset: int) -> list[Finding]:
-    """Check the columns of a rank whose versions are its clocks + ``offset``."""
-    steps = log.steps
-    found: list[Finding] = []
-    for name in ("staleness_mean", "staleness_max", "own_missing"):
-        found += _check_column(log, name, np.zeros(log.num_rows))
-    if log.per_shard:
-        found += _check_column(log, "version_read", steps["clock"] + offset)
-        found += _check_column(log, "version_written", steps["clock"] + offset + 1)
-    return found
-
-
-def _check_column(log: RankLog, name: str, wanted: npt.NDArray[Any]) -> list[Finding]:
-    values = log.steps[name]
-    is_wrong = values != (wanted if values.ndim == 1 else wanted[:, np.newaxis])
-    return findings_at(
-        log,
-        is_wrong,
-        lambda row: (
-            f"{name} is {values[row].tolist()} in a synchronous run, must be {wanted[row]:.0f}"
-        ),
-    )
 
 
 def _most_common(values: list[Any]) -> Any:

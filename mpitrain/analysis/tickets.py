@@ -5,60 +5,84 @@ from __future__ import annotations
 import numpy as np
 
 from mpitrain.analysis.attributes import Terms
-from mpitrain.analysis.completeness import check_completeness
-from mpitrain.analysis.findings import Finding, findings_at
-from mpitrain.core.tickets import Deal
+from mpitrain.analysis.completeness import check_completeness, column_of, num_rows_of
+from mpitrain.analysis.findings import Finding, Wrong
+from mpitrain.analysis.scan import Rows
+from mpitrain.analysis.seen import Seen
 from mpitrain.storage.reading import LifeLog, RankLog
 
 
-def check_tickets(life: LifeLog, terms: Terms) -> list[Finding]:
-    """Check who took which mini-batch: by formula, or from one counter by all ranks together.
+class TicketChecks:
+    """Who took which mini-batch: by formula, or from one counter by all ranks together.
 
     Both speak of the tickets that were left at the start of the era, by index.
     """
-    deal, first = terms.start.deal, terms.start.tickets_drawn
-    found: list[Finding] = []
+
+    names = ("clock", "ticket")
+
+    def __init__(self, log: RankLog, rank: int, terms: Terms, seen: Seen) -> None:
+        self._rank = rank
+        self._terms = terms
+        self._seen = seen
+        self._ticket: int | None = None  # of the row before
+        self._wrong = {name: Wrong(log.path) for name in ("equal", "left", "increasing")}
+
+    def findings(self) -> list[Finding]:
+        """Return what was wrong, check by check."""
+        return [finding for wrong in self._wrong.values() for finding in wrong.findings()]
+
+    def look(self, first: int, rows: Rows) -> None:
+        """Check a slice."""
+        if self._terms.share == "equal":
+            self._look_at_equal(first, rows)
+        else:
+            self._look_at_shared(first, rows)
+
+    def _look_at_equal(self, first: int, rows: Rows) -> None:
+        ticket = rows["ticket"]
+        indices = rows["clock"] * self._terms.size + self._rank
+        # a wrong clock is told elsewhere
+        wanted = self._terms.start.deal.tickets(np.maximum(indices, 0))
+        self._wrong["equal"].add(
+            first,
+            ticket != wanted,
+            lambda row: f"ticket is {ticket[row]}, with equal shares it must be {wanted[row]}",
+        )
+
+    def _look_at_shared(self, first: int, rows: Rows) -> None:
+        ticket = rows["ticket"]
+        indices = self._terms.start.deal.indices(ticket)
+        self._seen.add(self._rank, indices[:, np.newaxis])
+        self._wrong["left"].add(
+            first,
+            indices < self._terms.start.tickets_drawn,
+            lambda row: f"ticket is {ticket[row]}, which was taken before this life began",
+        )
+        before = ticket[0] - 1 if self._ticket is None else self._ticket
+        before = np.concatenate([[before], ticket[:-1]])
+        self._ticket = int(ticket[-1])
+        self._wrong["increasing"].add(
+            first, ticket <= before, lambda row: f"ticket is {ticket[row]} after {before[row]}"
+        )
+
+
+def seen_tickets(life: LifeLog, terms: Terms) -> Seen:
+    """Return where the tickets of a life are noted."""
+    return Seen(terms.start.tickets_drawn, 1, num_rows_of(life))
+
+
+def check_taken(life: LifeLog, terms: Terms, seen: Seen) -> list[Finding]:
+    """Check that tickets from one counter were all taken, each once."""
     if terms.share == "equal":
-        for rank, log in life.ranks.items():
-            found += _check_equal(log, rank, terms)
-        return found
-    for log in life.ranks.values():
-        found += _check_left(log, deal, first)
-        found += _check_increasing(log)
+        return []
+    deal, first = terms.start.deal, terms.start.tickets_drawn
     faults, _ = check_completeness(
         life,
-        lambda log: deal.indices(log.steps["ticket"]),
+        seen,
+        0,
+        lambda log: deal.indices(column_of(log, "ticket")),
         first,
         "ticket {}",
         lambda index: str(deal.ticket(index)) if index >= first else None,
     )
-    return found + faults
-
-
-def _check_equal(log: RankLog, rank: int, terms: Terms) -> list[Finding]:
-    ticket = log.steps["ticket"]
-    indices = log.steps["clock"] * terms.size + rank
-    wanted = terms.start.deal.tickets(np.maximum(indices, 0))  # a wrong clock is told elsewhere
-    return findings_at(
-        log,
-        ticket != wanted,
-        lambda row: f"ticket is {ticket[row]}, with equal shares it must be {wanted[row]}",
-    )
-
-
-def _check_left(log: RankLog, deal: Deal, first: int) -> list[Finding]:
-    ticket = log.steps["ticket"]
-    return findings_at(
-        log,
-        deal.indices(ticket) < first,
-        lambda row: f"ticket is {ticket[row]}, which was taken before this life began",
-    )
-
-
-def _check_increasing(log: RankLog) -> list[Finding]:
-    ticket = log.steps["ticket"]
-    goes_back = np.zeros(len(ticket), np.bool_)
-    goes_back[1:] = ticket[1:] <= ticket[:-1]
-    return findings_at(
-        log, goes_back, lambda row: f"ticket is {ticket[row]} after {ticket[row - 1]}"
-    )
+    return faults

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from mpitrain.analysis.findings import Finding
 from mpitrain.analysis.history import check_history, history_notes
 from mpitrain.analysis.invariants import num_shards
 from mpitrain.analysis.one_life import check_life
+from mpitrain.analysis.readable import readable
 from mpitrain.analysis.report import Report
 from mpitrain.core.errors import LogError
 from mpitrain.storage.life_log import ABSENT
@@ -39,7 +39,7 @@ def verify(directory: str | Path, *, log_root: str | Path | None = None) -> Repo
     if not any(life.ranks or life.missing for life in log.lives):
         message = f"{directory} holds no staleness log: logging was off, or no life came so far"
         raise LogError(message)
-    log = RunLog(log.directory, [_readable(life) for life in log.lives])
+    log = RunLog(log.directory, [readable(life) for life in log.lives])
     chain, reason = chain_of(log.lives)
     report = Report(Path(directory), lives=len(chain))
     status, result = _said(log.directory, report)
@@ -89,18 +89,6 @@ def _check_outcome(
         if result.get(name) != found:
             what = f"the result counts {result.get(name)} {name}, the logs hold {found}"
             yield Finding(run.result, None, what)
-
-
-def _readable(life: LifeLog) -> LifeLog:
-    """Read all columns; a log where that fails joins the missing ones."""
-    ranks, missing = dict(life.ranks), list(life.missing)
-    for rank, log in life.ranks.items():
-        try:
-            log.read_all()
-        except LogError as error:
-            missing.append((log.path, str(error).removeprefix(f"{log.path}: ")))
-            del ranks[rank]
-    return dataclasses.replace(life, ranks=ranks, missing=sorted(missing))
 
 
 def _check_files(

@@ -74,6 +74,14 @@ def _stop() -> int:
     return _on_ranks(measure)
 
 
+def _tools() -> int:
+    from mpitrain.bench.tools import measure
+
+    for row in measure():
+        _show(row)
+    return 0
+
+
 def _window() -> int:
     from mpitrain.bench.window import measure
 
@@ -104,5 +112,6 @@ BENCHES = {
     "replay": _replay,
     "simulator": _simulator,
     "stop": _stop,
+    "tools": _tools,
     "window": _window,
 }

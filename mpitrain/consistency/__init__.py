@@ -1,1 +1,1 @@
-"""Who may proceed: pure rules, driven by live ranks, by the simulator and by the tests."""
+"""Who may proceed, and with which batch: pure rules for live ranks, the simulator, the tests."""

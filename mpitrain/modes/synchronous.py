@@ -19,13 +19,13 @@ import numpy as np
 import numpy.typing as npt
 
 from mpitrain.comm.reduction import Reduction
+from mpitrain.consistency.work import EqualShare
 from mpitrain.core.arrays import copy_into
 from mpitrain.core.batches import BatchOrder
 from mpitrain.core.position import Position
 from mpitrain.modes.message import BAD, MEET, Message
 from mpitrain.modes.record import StepRecord
 from mpitrain.modes.update import Update
-from mpitrain.modes.work import EqualShare
 
 
 class Synchronous:

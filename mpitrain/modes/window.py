@@ -39,13 +39,13 @@ from mpitrain.comm.world import World
 from mpitrain.consistency.liveness import Liveness
 from mpitrain.consistency.rules import Rule
 from mpitrain.consistency.staleness import Staleness
+from mpitrain.consistency.work import Work
 from mpitrain.core.errors import MpitrainError, StallError, agreed
 from mpitrain.core.position import Position
 from mpitrain.devices.transfer import transfer_of
 from mpitrain.modes.present import Present
 from mpitrain.modes.record import StepRecord
 from mpitrain.modes.update import Update
-from mpitrain.modes.work import Work
 
 LOOK_EVERY_S = 1.0  # at the clocks of the others, for ranks that stand still
 LOOKS = 8  # within the limit, at least

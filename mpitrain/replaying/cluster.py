@@ -12,10 +12,10 @@ import numpy as np
 from mpitrain.config import Config, Mode, Simulate, Straggler, from_mapping
 from mpitrain.config.text import read_toml
 from mpitrain.consistency.rules import Bounded, Rule, Unbounded
+from mpitrain.consistency.work import EqualShare, SharedWork, Work
 from mpitrain.core.errors import LogError, UserError
 from mpitrain.core.position import Position
 from mpitrain.core.shards import Shards
-from mpitrain.modes.work import EqualShare, SharedWork, Work
 from mpitrain.names import make_model, make_source
 from mpitrain.plan import MOST_SHARDS, make_work
 from mpitrain.schedules import durations
@@ -29,10 +29,10 @@ from mpitrain.schedules.simulator import (
     simulate_collective,
     simulate_windowed,
 )
+from mpitrain.schedules.what_if import BOUNDS
 from mpitrain.storage.rank_log import RankLog
 from mpitrain.storage.reading import RunLog, open_log
 
-BOUNDS = (0, 1, 2, 3, 5, 8, 16, 32)
 STEPS_PER_RANK = 500  # of a prediction
 SEEDS = 3  # predictions are means over as many
 

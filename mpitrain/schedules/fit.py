@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -13,12 +14,27 @@ from mpitrain.core.errors import UserError
 from mpitrain.schedules.durations import LEAST_S
 from mpitrain.schedules.simulator import Costs
 from mpitrain.storage.life_log import LifeLog
-from mpitrain.storage.rank_log import RankLog
 from mpitrain.storage.reading import RunLog
 
 Seconds = npt.NDArray[np.float64]
 LEAST_ROWS = 20  # of each rank
 BASE = 0.1  # quantile of the waits that is taken for a wait for nobody
+
+
+class Rows(Protocol):
+    """Steps of one rank: its log, or some rows of it."""
+
+    @property
+    def steps(self) -> Mapping[str, npt.NDArray[Any]]:
+        """Columns by name, (N,) each."""
+
+    @property
+    def num_rows(self) -> int:
+        """N."""
+
+    @property
+    def shards(self) -> npt.NDArray[np.int64]:
+        """(S, 3), as in the log."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -54,15 +70,20 @@ def fit_of(log: RunLog) -> Fit:
     life = log.lives[-1]
     _check(log, life)
     logs = [life.ranks[rank] for rank in range(life.size)]
-    mode, num_shards = str(logs[0].attributes["mode"]), len(logs[0].shards)
     bound = int(logs[0].attributes["bound"])
+    return fit_of_rows(logs, str(logs[0].attributes["mode"]), None if bound < 0 else bound)
+
+
+def fit_of_rows(logs: Sequence[Rows], mode: str, bound: int | None) -> Fit:
+    """Measure what all ranks, in order, did in this mode; each has a row at least."""
+    num_shards = len(logs[0].shards)
     costs = _collective_costs(logs) if mode == "bsp" else _window_costs(logs, num_shards)
     return Fit(
         compute_s=[np.maximum(_seconds(rank, "compute_s"), LEAST_S) for rank in logs],
         costs=costs,
         num_shards=num_shards,
         mode=mode,
-        bound=None if bound < 0 else bound,
+        bound=bound,
     )
 
 
@@ -71,7 +92,7 @@ def num_levels(size: int) -> int:
     return math.ceil(math.log2(max(size, 2)))
 
 
-def _window_costs(logs: Sequence[RankLog], num_shards: int) -> Costs:
+def _window_costs(logs: Sequence[Rows], num_shards: int) -> Costs:
     """Return the costs of a step over a window: medians over all rows of all ranks.
 
     Somebody who waits for nobody still looks at the clocks and draws a ticket: that is counted as
@@ -92,7 +113,7 @@ def _window_costs(logs: Sequence[RankLog], num_shards: int) -> Costs:
     )
 
 
-def _collective_costs(logs: Sequence[RankLog]) -> Costs:
+def _collective_costs(logs: Sequence[Rows]) -> Costs:
     """Return the costs of a synchronous step: the rank that comes last waits only for messages.
 
     What a window would cost is not in such a log. A reduction moves all parameters up a tree and
@@ -112,14 +133,14 @@ def _collective_costs(logs: Sequence[RankLog]) -> Costs:
     )
 
 
-def _gaps(log: RankLog) -> Seconds:
+def _gaps(log: Rows) -> Seconds:
     """Return the time from each step's end to the next one's begin: (rows - 1,)."""
     phases = ("wait_s", "read_s", "compute_s", "write_s")
     ended = _seconds(log, "began_s") + sum(_seconds(log, name) for name in phases)
     return np.maximum(_seconds(log, "began_s")[1:] - ended[:-1], 0.0)
 
 
-def _seconds(log: RankLog, name: str) -> Seconds:
+def _seconds(log: Rows, name: str) -> Seconds:
     return np.asarray(log.steps[name], np.float64)
 
 

@@ -49,7 +49,7 @@ class Costs:
 
 
 class Dealing:
-    """Who takes which ticket: ``modes.work.Work`` of a new run, for simulated ranks."""
+    """Who takes which ticket: ``consistency.work.Work`` of a new run, for simulated ranks."""
 
     def __init__(
         self,

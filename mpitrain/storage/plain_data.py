@@ -170,6 +170,18 @@ def _whole(path: Path, file: h5py.File, dataset: h5py.Dataset) -> npt.NDArray[An
 def read_rows(path: Path, file: h5py.File, name: str, num_rows: int) -> npt.NDArray[Any]:
     """Return the first ``num_rows`` rows of a column, all of which must be stored in the file.
 
+    Raises:
+        LogError: some of the rows are not in the file.
+
+    Collective: no.
+    """
+    rows: npt.NDArray[Any] = stored_column(path, file, name, num_rows)[:num_rows]
+    return rows
+
+
+def stored_column(path: Path, file: h5py.File, name: str, num_rows: int) -> h5py.Dataset:
+    """Return a column of which at least the first ``num_rows`` rows are stored in the file.
+
     Rows without a stored chunk would read as fill, and a reader of a file that its writer left open
     gets zeros for what lies beyond the end; this looks first.
 
@@ -183,8 +195,7 @@ def read_rows(path: Path, file: h5py.File, name: str, num_rows: int) -> npt.NDAr
     if dataset.chunks is None or dataset.chunks[1:] != tail:
         raise fault(path, f"/{name} must be chunked by whole rows, found {dataset.chunks}")
     _check_stored(path, file, dataset, num_rows)
-    rows: npt.NDArray[Any] = dataset[:num_rows]
-    return rows
+    return dataset
 
 
 def _check_stored(path: Path, file: h5py.File, dataset: h5py.Dataset, num_rows: int) -> None:

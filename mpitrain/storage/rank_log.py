@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from mpitrain.storage.plain_data import (
     read_rows,
     read_small,
     size_bytes,
+    stored_column,
 )
 from mpitrain.storage.schema import (
     EVENT_COLUMNS,
@@ -34,6 +35,9 @@ from mpitrain.storage.schema import (
 from mpitrain.storage.start import START_ARRAYS, Start, start_of
 
 Event = tuple[float, str, dict[str, Any]]
+
+SLICE_ROWS = 65_536
+"""Rows that are read together where a log may be too large for memory."""
 
 
 class RankLog:
@@ -59,7 +63,7 @@ class RankLog:
         self.path = path
         with opened(path) as file:
             self.attributes: dict[str, Any] = plain_attributes(path, file)
-            _check_schema(path, self.attributes)
+            check_schema(path, self.attributes)
             self.shards: npt.NDArray[np.int64] = read_small(path, file, "shards", ("S", 3))
             if not self.shards.size:
                 raise fault(path, "/shards must be (S, 3) int64 with S >= 1, found no shard")
@@ -70,6 +74,7 @@ class RankLog:
             self.num_rows = read_counter(path, file, "steps/num_rows")
             self.num_events = read_counter(path, file, "events/num_rows")
             names = _check_tables(self, file)
+        self._stored: set[str] = set()
         self._steps = _Steps(path, names, self.num_rows)
         self.steps: Mapping[str, npt.NDArray[Any]] = self._steps
 
@@ -81,6 +86,65 @@ class RankLog:
         """
         self._steps.read_all()
         _ = self.events
+
+    def slices(
+        self,
+        names: Sequence[str],
+        num_rows: int | None = None,
+        size: int = SLICE_ROWS,
+        *,
+        start: int = 0,
+    ) -> Iterator[tuple[int, dict[str, npt.NDArray[Any]]]]:
+        """Yield the first row of each slice and its columns; nothing is kept.
+
+        The file stays open until the last slice was taken or the iterator is closed.
+
+        Args:
+            names: columns to read.
+            num_rows: how many rows from the first on; None for all that ``num_rows`` counts.
+            size: rows of a slice, > 0; the last one may have fewer.
+            start: the first row that is read, >= 0.
+
+        Raises:
+            LogError: some of the rows are not in the file.
+            KeyError: the log has no such column.
+        """
+        stop = self.num_rows if num_rows is None else min(num_rows, self.num_rows)
+        if unknown := set(names) - set(self.steps):
+            raise KeyError(*sorted(unknown))
+        if start >= stop:
+            return
+        with opened(self.path) as file:
+            columns = {
+                name: stored_column(self.path, file, f"steps/{name}", stop) for name in names
+            }
+            for first in range(start, stop, size):
+                last = min(stop, first + size)
+                yield first, {name: column[first:last] for name, column in columns.items()}
+
+    def forget(self) -> None:
+        """Let go of the columns in memory; they are read again when they are asked for."""
+        self._steps.forget()
+
+    def check_stored(self) -> None:
+        """See that every row of every column is in the file, without reading them; read the events.
+
+        Raises:
+            LogError: some are not, or an event cannot be read.
+        """
+        with opened(self.path) as file:
+            for name in self.steps:
+                self._column(file, name, self.num_rows)
+        _ = self.events
+
+    def _column(self, file: h5py.File, name: str, num_rows: int) -> h5py.Dataset:
+        """Return a column that has its rows; once all were seen they are not looked for again."""
+        if name in self._stored:
+            return plain_dataset(self.path, file, f"steps/{name}")
+        dataset = stored_column(self.path, file, f"steps/{name}", num_rows)
+        if num_rows == self.num_rows:
+            self._stored.add(name)
+        return dataset
 
     @cached_property
     def events(self) -> list[Event]:
@@ -132,6 +196,13 @@ class _Steps(Mapping[str, npt.NDArray[Any]]):
                     rows = read_rows(self._path, file, f"steps/{name}", self._num_rows)
                     self._columns[name] = rows
 
+    def __contains__(self, name: object) -> bool:
+        return name in self._names  # a mapping's own way would read the column
+
+    def forget(self) -> None:
+        """Let go of what was read."""
+        self._columns.clear()
+
     def __iter__(self) -> Iterator[str]:
         return iter(self._names)
 
@@ -139,7 +210,14 @@ class _Steps(Mapping[str, npt.NDArray[Any]]):
         return len(self._names)
 
 
-def _check_schema(path: Path, attributes: Mapping[str, Any]) -> None:
+def check_schema(path: Path, attributes: Mapping[str, Any]) -> None:
+    """Check that this version knows what the log holds.
+
+    Raises:
+        LogError: it does not.
+
+    Collective: no.
+    """
     schema = attributes.get("schema")
     if not isinstance(schema, int) or schema > SCHEMA:
         raise fault(path, f"schema is {schema}, this version reads up to {SCHEMA}")

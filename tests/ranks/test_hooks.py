@@ -12,12 +12,12 @@ from mpi4py import MPI
 from mpitrain.comm.window import ParameterWindow
 from mpitrain.comm.world import World
 from mpitrain.consistency.rules import Bounded
+from mpitrain.consistency.work import SharedWork
 from mpitrain.core.position import Position
 from mpitrain.core.shards import Shards
 from mpitrain.modes.record import StepRecord
 from mpitrain.modes.update import Update
 from mpitrain.modes.window import Windowed
-from mpitrain.modes.work import SharedWork
 from mpitrain.optim.compensation import Compensation
 from mpitrain.optim.schedules import Schedule
 from mpitrain.optim.sgd import Sgd

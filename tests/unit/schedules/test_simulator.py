@@ -10,8 +10,8 @@ import pytest
 
 from mpitrain.config import Straggler
 from mpitrain.consistency.rules import Bounded, Rule, Unbounded
+from mpitrain.consistency.work import EqualShare, SharedWork, Work
 from mpitrain.core.shards import Shards
-from mpitrain.modes.work import EqualShare, SharedWork, Work
 from mpitrain.schedules import durations
 from mpitrain.schedules.durations import Draw, durations_of
 from mpitrain.schedules.measures import seconds_of, staleness_of, summary_of

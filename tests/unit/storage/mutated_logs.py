@@ -10,6 +10,7 @@ and memory beyond the limit, ends the process with a traceback.
 
 from __future__ import annotations
 
+import json
 import os
 import resource
 import shutil
@@ -23,6 +24,9 @@ from pathlib import Path
 import h5py
 import numpy as np
 
+from mpitrain.analyse.tool import plain
+from mpitrain.analysis.overview import overview_of
+from mpitrain.analysis.readable import open_readable
 from mpitrain.analysis.verify import verify
 from mpitrain.core.errors import LogError
 from mpitrain.storage.rank_log import RankLog
@@ -272,6 +276,8 @@ def read_all(path: Path) -> str:
 def judge(root: Path, path: Path, good: list[bytes]) -> str:
     """Verify the run: a changed log must have a finding, unless it reads as the good one does."""
     report = verify(root)
+    facts = overview_of(open_readable(root))  # the other log is whole
+    json.dumps(plain(facts), allow_nan=False)
     if read_all(path) == "refused":
         assert any(finding.file == path for finding in report.findings), report
         return "refused"

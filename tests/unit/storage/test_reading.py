@@ -57,6 +57,39 @@ def test_a_finished_run_comes_back_rank_by_rank(tmp_path: Path) -> None:
         life.ranks[1].steps["clocks"]
 
 
+@pytest.mark.parametrize("size", [1, 4, 600, 1500, 4000])
+def test_slices_are_the_columns_in_pieces(tmp_path: Path, size: int) -> None:
+    """In order, each row once, up to the asked number of rows; nothing is kept in the log."""
+    num_rows = 9 if size < 10 else 1500
+    (life,) = open_log(write_run(tmp_path, 1, num_rows).root).lives
+    log = life.ranks[0]
+    names = ["clock", "version_read", "wait_s"]
+    for asked, wanted in ((None, num_rows), (num_rows + 9, num_rows), (num_rows - 1, num_rows - 1)):
+        slices = list(log.slices(names, asked, size))
+        assert [first for first, _ in slices] == list(range(0, wanted, size))
+        for name in names:
+            pieces = np.concatenate([columns[name] for _, columns in slices])
+            np.testing.assert_array_equal(pieces, log.steps[name][:wanted])
+    assert list(log.slices(names, 0)) == []
+    with pytest.raises(KeyError, match="clocks"):
+        next(log.slices(["clocks"]))
+
+
+def test_a_log_that_lacks_rows_says_so_without_reading_them(tmp_path: Path) -> None:
+    """All columns are looked at, and a slice is not read where a later one cannot be."""
+    run = write_run(tmp_path, 1, 2000)
+    (life,) = open_log(tmp_path).lives
+    log = life.ranks[0]
+    log.check_stored()
+    path = run.log_path(0, 0)
+    with path.open("r+b") as file:
+        file.truncate(path.stat().st_size // 2)
+    with pytest.raises(LogError, match="rank-00000"):
+        log.check_stored()
+    with pytest.raises(LogError, match="rank-00000"):
+        next(log.slices(["version_written"], 2000, 10))
+
+
 def test_logs_at_another_place_are_found_when_named(tmp_path: Path) -> None:
     """Node-local logs are read from where they were copied to."""
     write_run(tmp_path / "elsewhere")

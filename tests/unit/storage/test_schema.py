@@ -6,8 +6,9 @@ import struct
 import zlib
 
 import numpy as np
+import pytest
 
-from mpitrain.storage.schema import STEP_COLUMNS, row_checks, step_columns
+from mpitrain.storage.schema import STEP_COLUMNS, checks_agree, row_checks, step_columns
 
 
 def test_columns_are_those_of_the_contract_in_order() -> None:
@@ -30,3 +31,21 @@ def test_row_check_is_the_crc_of_little_endian_int64() -> None:
     wanted = [zlib.crc32(struct.pack("<6q", *row)) for row in rows]
     assert row_checks(np.array(rows)).tolist() == wanted
     assert row_checks(np.zeros((0, 6), np.int64)).shape == (0,)
+
+
+@pytest.mark.parametrize("num_rows", [0, 1, 2, 3, 64, 1000])
+@pytest.mark.parametrize("num_keys", [2, 4, 34])
+def test_many_rows_are_checked_at_once(num_rows: int, num_keys: int) -> None:
+    """Right checks agree; one bit that changed anywhere does not."""
+    random = np.random.default_rng([num_rows, num_keys])
+    keys = random.integers(-(2**62), 2**62, (num_rows, num_keys))
+    checks = row_checks(keys)
+    assert checks_agree(keys, checks)
+    for row in {0, num_rows // 2, num_rows - 1} & set(range(num_rows)):
+        changed = keys.copy()
+        changed[row, random.integers(num_keys)] ^= 1 << int(random.integers(63))
+        assert not checks_agree(changed, checks)
+        wrong = checks.copy()
+        wrong[row] ^= np.uint32(1 << int(random.integers(32)))
+        assert not checks_agree(keys, wrong)
+        assert not checks_agree(np.delete(keys, row, axis=0), checks)

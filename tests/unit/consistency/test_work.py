@@ -5,8 +5,8 @@ import itertools
 import numpy as np
 import pytest
 
+from mpitrain.consistency.work import EqualShare, SharedWork
 from mpitrain.core.tickets import Deal
-from mpitrain.modes.work import EqualShare, SharedWork
 
 
 def no_draw() -> int:

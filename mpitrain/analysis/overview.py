@@ -1,0 +1,103 @@
+"""A run on one page, as facts: what it was, how fast, where its time went, how stale, how good."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from mpitrain.analysis.distribution import MEASURES, Counting, Distribution
+from mpitrain.analysis.facts import (
+    configuration_of,
+    hosts_of,
+    limit_of,
+    number_of,
+    read_or_empty,
+    run_facts,
+)
+from mpitrain.analysis.happenings import counts_by_kind, evaluations_of, events_of
+from mpitrain.analysis.phase_times import PHASES, PhaseTimes, shares_of
+from mpitrain.analysis.readable import Opened
+from mpitrain.analysis.scan import scan
+from mpitrain.analysis.time_axis import time_axis
+
+
+def overview_of(run: Opened) -> dict[str, Any]:
+    """Return all that ``summary`` tells of a run, as a JSON object; reads each log once."""
+    axis = time_axis(run.chain)
+    distribution, times = Distribution(axis), dict[int, PhaseTimes]()
+    for index, stretch in enumerate(run.chain):
+        for segment in stretch.segments():
+            counting = Counting(distribution, segment, axis.offset_s(index))
+            phases = times.setdefault(counting.rank, PhaseTimes())
+            scan(segment.log, [counting, phases], segment.num_rows)
+    facts, events = run_facts(run), events_of(run, axis)
+    samples = sum(phases.num_samples for phases in times.values())
+    evaluations = evaluations_of(events)
+    result = read_or_empty(run.log.directory, "result")
+    return {
+        **facts,
+        "seconds": axis.seconds,
+        "samples": samples,
+        "steps_per_s": facts["steps"] / axis.seconds if axis.seconds else None,
+        "samples_per_s": samples / axis.seconds if axis.seconds else None,
+        "shares": _shares(times),
+        "per_rank": _per_rank(run, times, distribution),
+        "hosts": hosts_of(run.newest),
+        "lives": _lives(run),
+        "staleness_limit": limit_of(run),
+        **{name: distribution.whole(name).facts() for name in MEASURES},
+        "evaluations": evaluations,
+        "final": _final(result, evaluations),
+        "events": counts_by_kind(events),
+        "result": dict(result),
+        "configuration": dict(configuration_of(run.log.directory)),
+    }
+
+
+def _shares(times: Mapping[int, PhaseTimes]) -> dict[str, float]:
+    facts = [phases.facts()["phases_s"] for phases in times.values()]
+    return shares_of({name: sum(parts[name] for parts in facts) for name in (*PHASES, "other")})
+
+
+def _per_rank(
+    run: Opened, times: Mapping[int, PhaseTimes], distribution: Distribution
+) -> list[dict[str, Any]]:
+    logs = run.newest.ranks
+    return [
+        {
+            "rank": rank,
+            "host": str(logs[rank].attributes.get("host", "?")) if rank in logs else None,
+            **phases.facts(),
+            **{name: distribution.per_rank[rank][name].facts() for name in MEASURES},
+        }
+        for rank, phases in sorted(times.items())
+    ]
+
+
+def _lives(run: Opened) -> list[dict[str, Any]]:
+    """Return what each life added: rows on the timeline, and how it began and ended."""
+    counted = {stretch.life.life: stretch for stretch in run.chain}
+    return [
+        {
+            "life": life.life,
+            "ranks": life.size,
+            "rows": sum(log.num_rows for log in life.ranks.values()),
+            "counted": sum(segment.num_rows for segment in counted[life.life].segments())
+            if life.life in counted
+            else 0,
+            "from_life": life.start.life if life.start.life >= 0 else None,
+            "from_steps": life.start.steps,
+            "closed": bool(life.ranks)
+            and not life.missing
+            and all(log.is_closed for log in life.ranks.values()),
+        }
+        for life in run.log.lives
+    ]
+
+
+def _final(result: Mapping[str, Any], evaluations: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return the last loss and metric: of the result, else of the last evaluation so far."""
+    last = evaluations[-1] if evaluations else {}
+    source = result if "loss" in result else last
+    numbers = {name: number_of(source, name) for name in ("steps", "loss", "metric")}
+    return {"metric_name": source.get("metric_name"), **numbers}

@@ -1,0 +1,73 @@
+"""Opening the logs of a run so that what is missing is known, and nothing read later can fail."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from mpitrain.core.errors import LogError
+from mpitrain.storage.reading import LifeLog, RunLog, Stretch, open_log
+from mpitrain.storage.timeline import chain_of
+
+
+@dataclass(frozen=True)
+class Opened:
+    """What there is of a run.
+
+    Attributes:
+        log: all lives, with the logs that are whole.
+        chain: the lives on the timeline, oldest first; not empty.
+        missing: what is not there or cannot be read, each a sentence.
+    """
+
+    log: RunLog
+    chain: Sequence[Stretch]
+    missing: list[str]
+
+    @property
+    def newest(self) -> LifeLog:
+        """The life that the timeline ends in."""
+        return self.chain[-1].life
+
+    @property
+    def num_rows(self) -> int:
+        """Rows on the timeline."""
+        return sum(segment.num_rows for stretch in self.chain for segment in stretch.segments())
+
+
+def open_readable(directory: Path, log_root: Path | None = None) -> Opened:
+    """Open the logs of a run for a tool that goes on with what is there.
+
+    Raises:
+        LogError: there is no log that can be read; names what is wrong.
+    """
+    log = open_log(directory, log_root=log_root)
+    log = RunLog(log.directory, [readable(life) for life in log.lives])
+    missing = [f"{path}: {reason}" for life in log.lives for path, reason in life.missing]
+    chain, reason = chain_of(log.lives)
+    if not chain:
+        message = missing[0] if missing else f"{directory} holds no staleness log"
+        raise LogError(message)
+    if reason is not None:
+        missing.append(f"the timeline breaks off: {reason}")
+    missing += [
+        f"{log.path}: {lacking} rows before the next life's start are lost"
+        for stretch in chain
+        for rank, log in stretch.life.ranks.items()
+        if (lacking := stretch.num_rows.get(rank, 0) - log.num_rows) > 0
+    ]
+    return Opened(log, chain, missing)
+
+
+def readable(life: LifeLog) -> LifeLog:
+    """See that all rows are there; a log where they are not joins the missing ones."""
+    ranks, missing = dict(life.ranks), list(life.missing)
+    for rank, log in life.ranks.items():
+        try:
+            log.check_stored()
+        except LogError as error:
+            missing.append((log.path, str(error).removeprefix(f"{log.path}: ")))
+            del ranks[rank]
+    return dataclasses.replace(life, ranks=ranks, missing=sorted(missing))

@@ -1,0 +1,115 @@
+#!/usr/bin/env bash
+# Is mpitrain right and fast on this machine's GPU? Runs the GPU tests, the kernels' benchmark and short
+# trainings, and prints a table last.
+#
+#   tools/gpu_check.sh [FOLDER]        in a clone; FOLDER (default gpu-check) gets logs and figures
+#
+# It needs Python with numpy, h5py, mpi4py, pytest and CuPy, an MPI, and a GPU; it installs nothing. Wheels that
+# the machine lacks are named by WHEELS=DIR: they are installed into FOLDER/venv, which sees the machine's packages.
+# PYTHON=... names another interpreter, PARTS="tests bench" some of the parts, DEVICE=cpu tries the script itself.
+set -u -o pipefail
+
+cd "$(dirname "$0")/.."
+folder=${1:-gpu-check}
+python=${PYTHON:-python3}
+device=${DEVICE:-cuda}
+parts=${PARTS:-"tests sanitizer bench trainings"}
+mkdir -p "$folder"
+folder=$(cd "$folder" && pwd)
+export PYTHONPATH=$PWD OMP_NUM_THREADS=1
+export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
+: > "$folder/table"
+
+if [ -n "${WHEELS:-}" ]; then
+    "$python" -m venv --system-site-packages "$folder/venv" || exit 2
+    python=$folder/venv/bin/python
+    "$python" -m pip install --quiet --no-index --no-deps "$WHEELS"/*.whl || exit 2
+fi
+mpitrain=("$python" -m mpitrain)
+
+# note NAME TEXT: one line of the table
+note() { printf '%-34s %s\n' "$1" "$2" | tee -a "$folder/table"; }
+
+# step NAME COMMAND...: runs it with its output in FOLDER/NAME.log, and notes how it ended and how long it took
+step() {
+    local name=$1 began=$SECONDS status
+    shift
+    "$@" > "$folder/$name.log" 2>&1
+    status=$?
+    note "$name" "$([ $status = 0 ] && echo ok || echo "FAILED ($status)"), $((SECONDS - began)) s; $(tail -n 1 "$folder/$name.log" | cut -c1-60)"
+    return $status
+}
+
+wants() { [[ " $parts " == *" $1 "* ]]; }
+
+# train NAME KIND RANKS MODE: a short run on data like Fashion-MNIST's; its JSON line goes to FOLDER/NAME.json
+train() {
+    local name=$1 kind=$2 ranks=$3 mode=$4
+    rm -rf "$folder/run-$name"
+    step "$name" "${mpitrain[@]}" launch -n "$ranks" train \
+        data.source=synthetic data.num_samples=20000 data.num_test=4000 data.num_features=784 data.num_classes=10 \
+        data.noise=8.0 data.batch_size=64 'model.hidden=[256,128]' optimizer.kind=momentum optimizer.rate=0.01 \
+        run.data_passes=2 "mode.kind=$mode" "device.kind=$kind" "run.directory=$folder/run-$name" \
+        && grep '^{"schema"' "$folder/$name.log" > "$folder/$name.json"
+}
+
+"$python" - <<'PY' | tee "$folder/versions"
+import platform
+from importlib import metadata
+
+names = ("numpy", "cupy-cuda12x", "cupy-cuda13x", "h5py", "mpi4py", "numba", "torch")
+found = [f"{n} {metadata.version(n)}" for n in names if any(d.name == n for d in metadata.distributions())]
+print("python", platform.python_version(), *found, sep=", ")
+try:
+    import cupy
+
+    print(cupy.cuda.runtime.getDeviceProperties(0)["name"].decode(), cupy.cuda.runtime.driverGetVersion())
+except Exception as error:
+    print("no GPU:", error)
+PY
+
+wants tests && step tests "$python" -m pytest -q -m gpu -p no:cacheprovider tests/unit tests/ranks/test_separate_memory.py
+if wants sanitizer; then
+    if sanitizer=$(command -v compute-sanitizer); then
+        for tool in memcheck racecheck initcheck synccheck; do
+            step "$tool" "$sanitizer" --tool "$tool" --error-exitcode 9 "$python" -m pytest -q -m gpu -p no:cacheprovider \
+                tests/unit/kernels tests/unit/optim/test_fused.py -k "cross_entropy or cuda_text or squared_norm"
+        done
+    else
+        note sanitizer "not run: no compute-sanitizer"
+    fi
+fi
+wants bench && step bench "${mpitrain[@]}" bench kernels
+if wants trainings; then
+    for ranks in 1 2; do
+        for mode in bsp ssp asp; do
+            train "$mode-$ranks-$device" "$device" "$ranks" "$mode"
+            train "$mode-$ranks-cpu" cpu "$ranks" "$mode"
+            step "verify-$mode-$ranks" "$python" tools/verify.py "$folder/run-$mode-$ranks-$device"
+        done
+    done
+    rm -rf "$folder/run-replay"
+    step replay "${mpitrain[@]}" replay "$folder/run-asp-2-$device" "run.directory=$folder/run-replay"
+    grep -h "SHA-256" "$folder/replay.log"
+fi
+
+echo
+cat "$folder/versions" "$folder/table"
+"$python" - "$folder" <<'PY'
+import json
+import sys
+from pathlib import Path
+
+folder = Path(sys.argv[1])
+for path in sorted(folder.glob("*.json")):
+    run = json.loads(path.read_text())
+    print(f"{path.stem:<34} accuracy {run['metric']:.4f}, {run['samples'] / run['seconds']:.0f} samples/s, "
+          f"wait share {run['wait_share']:.2f}")
+bench = folder / "bench.log"
+rows = [json.loads(line) for line in bench.read_text().splitlines() if line.startswith("{")] if bench.exists() else []
+for row in rows:
+    torch = f", PyTorch {row['torch_us'] / row['fused_us']:.2f} times as long" if "torch_us" in row else ""
+    print(f"{row['twin'].split()[0] + ' ' + row['kernel'] + ' ' + row.get('form', ''):<34} "
+          f"{row['of_copy']:.2f} of a copy, unfused {row['faster']:.2f} times as long{torch}")
+PY
+! grep -q FAILED "$folder/table"

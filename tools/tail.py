@@ -1,0 +1,14 @@
+"""What does a run do just now? ``python tools/tail.py RUNDIR``; needs no MPI."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+sys.path.append(str(Path(__file__).resolve().parents[1]))  # a checkout that is not installed
+
+from mpitrain.analyse.tail import TOOL
+from mpitrain.analyse.tool import main
+
+if __name__ == "__main__":
+    sys.exit(main(TOOL))
