@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from mpitrain.analyse.output import new_file
 from mpitrain.analyse.tool import EXTRA, Answer, Tool
 from mpitrain.analysis.outline import Outline, hosts, outline_of, totals
 from mpitrain.analysis.report import Report
@@ -38,7 +37,12 @@ def _run(options: argparse.Namespace) -> Answer:
     runs = [outline_of(root, options.log_root) for root in options.rundirs]
     reports = [verify(root, log_root=options.log_root) for root in options.rundirs]
     text = page_text(runs, reports, options.title)
-    write_whole(options.out, text)
+    try:
+        with new_file(options.out) as file:
+            file.write(text.encode())
+    except OSError as error:
+        message = f"--out {options.out}: {reason(error)}"
+        raise UserError(message) from error
     size = len(text.encode())
     facts = {
         "out": str(options.out.absolute()),
@@ -102,25 +106,6 @@ def _title(runs: Sequence[Outline], labels: Sequence[str]) -> str:
         return f"{len(runs)} runs: {', '.join(labels)}" if len(runs) <= 4 else f"{len(runs)} runs"
     name = runs[0].config.get("run", {}).get("name")
     return name if isinstance(name, str) and name else labels[0]
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Write a file so that it is there whole or not at all.
-
-    Raises:
-        UserError: it cannot be written; names it and why.
-    """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    is_special = path.exists() and not path.is_file()  # a device or a pipe stays what it is
-    try:
-        (path if is_special else temporary).write_text(text, encoding="utf-8")
-        if not is_special:
-            temporary.replace(path)
-    except OSError as error:
-        with suppress(OSError):
-            temporary.unlink()
-        message = f"--out {path}: {reason(error)}"
-        raise UserError(message) from error
 
 
 TOOL = Tool(

@@ -247,17 +247,17 @@ NAMES = """
 import mpi4py
 mpi4py.rc.initialize = False
 import json
-from mpitrain import plan
+from mpitrain import names
 from mpitrain.comm.reduction import REDUCTIONS
 from mpitrain.schedules.stragglers import DRAWS
 print(json.dumps({
-    "model.kind": sorted(plan.MODELS),
-    "optimizer.kind": sorted(plan.OPTIMIZERS),
-    "data.source": sorted(plan.SOURCES),
+    "model.kind": sorted(names.MODELS),
+    "optimizer.kind": sorted(names.OPTIMIZERS),
+    "data.source": sorted(names.SOURCES),
     "mode.reduction": sorted(REDUCTIONS),
     "straggler.kind": sorted([*DRAWS, "none"]),
-    "staleness.factor": sorted(plan.FACTORS),
-    "staleness.compensation": sorted(plan.COMPENSATIONS),
+    "staleness.factor": sorted(names.FACTORS),
+    "staleness.compensation": sorted(names.COMPENSATIONS),
 }))
 """
 

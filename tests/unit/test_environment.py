@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from mpitrain import environment
@@ -22,18 +24,18 @@ def test_facts_hold_the_device_where_there_is_one() -> None:
 @pytest.mark.parametrize(
     ("before", "now", "said"),
     [
-        (environment.facts(), CPU, ""),
-        (environment.facts(), GPU, DIFFERS.format("device cpu -> cuda: H100")),
-        (environment.facts(GPU), CPU, DIFFERS.format("device cuda: H100 -> cpu")),
-        (environment.facts(GPU), GPU, ""),
-        (environment.facts(GPU), NEWER, DIFFERS.format("cupy 14.2.0 -> 14.3.0")),
-        (environment.facts(CPU, "numpy 2"), CPU, f"{SAME_BITS}: numpy 2 -> numba 1"),
-        (environment.facts(GPU, "cuda"), CPU, DIFFERS.format("device cuda: H100 -> cpu")),
-        (environment.facts(CPU, "numba 1"), CPU, ""),
+        ((), CPU, ""),
+        ((), GPU, DIFFERS.format("device cpu -> cuda: H100")),
+        ((GPU,), CPU, DIFFERS.format("device cuda: H100 -> cpu")),
+        ((GPU,), GPU, ""),
+        ((GPU,), NEWER, DIFFERS.format("cupy 14.2.0 -> 14.3.0")),
+        ((CPU, "numpy 2"), CPU, f"{SAME_BITS}: numpy 2 -> numba 1"),
+        ((GPU, "cuda"), CPU, DIFFERS.format("device cuda: H100 -> cpu")),
+        ((CPU, "numba 1"), CPU, ""),
     ],
 )
 def test_changes_of_device_and_kernels_are_told(
-    before: dict[str, str], now: Device, said: str
+    before: tuple[Any, ...], now: Device, said: str
 ) -> None:
     """Another device, another CuPy on the same one, other kernels; runs of before had the CPU."""
-    assert "".join(environment_changes(before, now, "numba 1")) == said
+    assert "".join(environment_changes(environment.facts(*before), now, "numba 1")) == said
