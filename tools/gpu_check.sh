@@ -48,7 +48,7 @@ train() {
     rm -rf "$folder/run-$name"
     step "$name" "${mpitrain[@]}" launch -n "$ranks" train \
         data.source=synthetic data.num_samples=20000 data.num_test=4000 data.num_features=784 data.num_classes=10 \
-        data.noise=8.0 data.batch_size=64 'model.hidden=[256,128]' optimizer.kind=momentum optimizer.rate=0.01 \
+        data.noise=0.3 data.batch_size=64 'model.hidden=[256,128]' optimizer.kind=momentum optimizer.rate=0.01 \
         run.data_passes=2 "mode.kind=$mode" "device.kind=$kind" "run.directory=$folder/run-$name" \
         && grep '^{"schema"' "$folder/$name.log" > "$folder/$name.json"
 }
