@@ -9,8 +9,6 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from mpitrain.storage.reading import RankLog
-
 MAX_PER_CHECK = 20
 
 
@@ -72,12 +70,3 @@ class Wrong:
             what = f"{next_one.what} (and {others - 1} later rows fail the same check)"
             found.append(Finding(self._path, next_one.row, what, others))
         return found
-
-
-def findings_at(
-    log: RankLog, is_wrong: npt.NDArray[np.bool_], describe: Callable[[int], str]
-) -> list[Finding]:
-    """Return a finding per wrong row of a whole log; beyond 20 rows, one for all the others."""
-    wrong = Wrong(log.path)
-    wrong.add(0, is_wrong, describe)
-    return wrong.findings()

@@ -17,7 +17,7 @@ from mpitrain.bench.other_kernels import other_kernels
 from mpitrain.bench.timing import Action, Copy, row, times_of
 from mpitrain.core.arrays import Array
 from mpitrain.core.errors import UserError
-from mpitrain.kernels.program import Program
+from mpitrain.kernels.program import NUMPY_NAMES, Program
 from mpitrain.kernels.twins import SquaredNorm, Twin, device_twin, host_twin
 from mpitrain.optim.adagrad import Adagrad
 from mpitrain.optim.adam import Adam
@@ -54,15 +54,6 @@ FORMS: dict[str, tuple[dict[str, bool], bool]] = {
     "apply": ({"finishes": False, "applies": True}, False),
     "apply_norm": ({"finishes": False, "applies": True}, True),
     "shard": ({}, True),  # in a write section, compensation and all
-}
-FUNCTIONS = {
-    "*": "multiply",
-    "+": "add",
-    "-": "subtract",
-    "/": "divide",
-    "sqrt": "sqrt",
-    "abs": "absolute",
-    "min": "minimum",
 }
 
 
@@ -180,7 +171,7 @@ def _one_by_one(
     for op in program.operations:
         operands = [homes[name] for name in op.operands]
         homes[op.target] = scratch.get(op.target, homes[op.target])
-        calls.append((getattr(xp, FUNCTIONS[op.symbol]), operands, homes[op.target]))
+        calls.append((getattr(xp, NUMPY_NAMES[op.symbol]), operands, homes[op.target]))
     measured = homes.get(program.measured or "")
 
     def run() -> None:

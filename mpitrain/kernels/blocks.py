@@ -11,26 +11,17 @@ import numpy.typing as npt
 from mpitrain.core.arrays import Array
 from mpitrain.core.measures import sum_of_squares
 from mpitrain.kernels.kernel import Run, checked
-from mpitrain.kernels.program import Program
+from mpitrain.kernels.program import NUMPY_NAMES, Program
 
 # An update works on three to six blocks at once, about what a second-level cache holds. Measured:
 # with half of it the calls themselves begin to count, with more there is nothing to win.
 BLOCK_BYTES = 1 << 18
 
 
-def _minimum(one: Array, other: Array, out: Array) -> None:
-    np.minimum(one, other, out=out)  # it alone wants this by name
-
-
 UFUNCS: dict[str, Callable[..., Any]] = {
-    "*": np.multiply,
-    "+": np.add,
-    "-": np.subtract,
-    "/": np.divide,
-    "sqrt": np.sqrt,
-    "abs": np.absolute,
-    "min": _minimum,
+    symbol: getattr(np, name) for symbol, name in NUMPY_NAMES.items()
 }
+UFUNCS["min"] = lambda one, other, out: np.minimum(one, other, out=out)  # it wants ``out`` by name
 Call = tuple[Callable[..., Any], tuple[Array, ...]]
 
 

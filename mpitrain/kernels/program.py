@@ -19,6 +19,17 @@ _SYMBOLS: dict[type[ast.operator], str] = {
     ast.Div: "/",
 }
 INNER = "inner"  # begins the names of inner results, and of nothing else
+NUMPY_NAMES = {
+    "*": "multiply",
+    "+": "add",
+    "-": "subtract",
+    "/": "divide",
+    "sqrt": "sqrt",
+    "abs": "absolute",
+    "min": "minimum",
+}
+"""What NumPy and CuPy call the operations, by symbol."""
+
 _FUNCTIONS = {"sqrt": 1, "abs": 1, "min": 2}  # to the number of their arguments
 
 

@@ -19,8 +19,6 @@ from mpitrain.kernels.cuda import DeviceKernel
 from mpitrain.kernels.kernel import Kernel
 from mpitrain.kernels.program import Program, program
 
-HOST_TWINS = ("auto", "numpy", "numba")
-
 
 @dataclass(frozen=True)
 class Twin:
@@ -58,11 +56,6 @@ class Twin:
             np.add(to, change, out=to)
         else:
             _addition(self.make, to.dtype).bind({"to": to, "change": change})({})
-
-    @property
-    def is_on_host(self) -> bool:
-        """Whether its vectors are on the host."""
-        return self.xp is np
 
     @property
     def label(self) -> str:

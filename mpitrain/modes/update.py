@@ -102,16 +102,16 @@ class Update:
         whole = {"gradient": self.gradient, "parameters": self.parameters, "change": self.change}
         self._whole: Mapping[str, Array] = whole | self.state
         self._part_of = [{k: v[part] for k, v in self._whole.items()} for part in slices]
-        # the first is of the whole change where that is known at once, else each of a shard
-        self._squares: Array = xp.zeros(shards.count)
-        self._gradient_norm = SquaredNorm(self.gradient, self.twin)
-        self._change_norm = SquaredNorm(self.change, self.twin)
         self._fused = FusedUpdate(optimizer, compensation, dtype, self.twin)
         self._is_measured = applies or self.is_final or self.needs_present  # in the same pass
         self._bind(applies=applies)
 
     def _bind(self, *, applies: bool) -> None:
         """Make all kernels, so that no step waits for a compiler."""
+        # the first is of the whole change where that is known at once, else each of a shard
+        self._squares: Array = self.twin.xp.zeros(len(self._part_of))
+        self._gradient_norm = SquaredNorm(self.gradient, self.twin)
+        self._change_norm = SquaredNorm(self.change, self.twin)
         fused, first = self._fused, self._squares[:1]
         self._run: Run | None = None
         self._run_elsewhere: Run | None = None
