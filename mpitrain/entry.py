@@ -22,7 +22,8 @@ from mpitrain.core.errors import (
     StoppedError,
     UserError,
 )
-from mpitrain.launch_environment import rank_defaults
+from mpitrain.launch_environment import SLURM_JOB, expected_size, rank_defaults
+from mpitrain.mpiexec import kind_of_version, lonely
 from mpitrain.stop import COMMAND_LINE, EARLY_SIGNALS, Stop
 
 if TYPE_CHECKING:
@@ -35,19 +36,33 @@ if TYPE_CHECKING:
     from mpitrain.result import Result
 
 
-def train_command(run_file: str | None, overrides: Sequence[str]) -> int:
+def train_command(
+    run_file: str | None, overrides: Sequence[str], *, or_resume: bool = False
+) -> int:
     """Train as a run file and ``key=value`` overrides say; return the exit code.
 
     The last line on standard output, from rank 0, is the result as JSON.
+
+    Args:
+        run_file: its path; None takes every default.
+        overrides: ``key=value``.
+        or_resume: go on where run.directory holds a run already.
 
     Collective: yes.
     """
 
     def run(world: World) -> Result:
         from mpitrain.config import load
-        from mpitrain.running.lives import run_training
+        from mpitrain.running.going_on import begun
+        from mpitrain.running.lives import resume_training, run_training
 
         config = world.from_root(lambda: load(run_file, overrides))
+        if or_resume:
+            found = world.from_root(lambda: begun(config, overrides))
+            if found is not None and found.result is not None:
+                return found.result
+            if found is not None:
+                return resume_training(world, found.root, found.overrides, stop=COMMAND_LINE)
         return run_training(world, config, stop=COMMAND_LINE)
 
     return _command(run)
@@ -336,7 +351,26 @@ def _open_world(comm: MPI.Intracomm | None = None) -> World:
         )
         raise UserError(message) from error
 
-    return World(comm)
+    world = World(comm)
+    if comm is None and world.size == 1:
+        _check_not_one_of_many(world)
+    return world
+
+
+def _check_not_one_of_many(world: World) -> None:
+    """Check that this rank, which is alone, was not started as one of several.
+
+    Raises:
+        UserError: each of these would train alone.
+    """
+    expected = expected_size(os.environ)
+    if expected is None or expected[1] == 1:
+        return
+    what, remedy = lonely(expected, kind_of_version(world.library))
+    if expected[0] != SLURM_JOB:
+        message = f"{what}; {remedy}"
+        raise UserError(message)
+    world.speak(f"warning: {what.partition(':')[0]}; {remedy}")
 
 
 def _one_thread() -> None:

@@ -16,7 +16,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from mpitrain.config import load
-from mpitrain.core.console import TERMINAL_VARIABLE, tell
+from mpitrain.core.console import TERMINAL_VARIABLE, counted, tell
 from mpitrain.core.errors import UserError
 from mpitrain.launch_aftermath import settle
 from mpitrain.launch_environment import launcher_defaults
@@ -26,8 +26,9 @@ from mpitrain.launch_note import LaunchNote
 from mpitrain.mpiexec import MPICH, SRUN_MPI, TITLES, find_mpiexec
 from mpitrain.slurm import Slurm
 
+OR_RESUME = "--or-resume"
 PACKAGE_COMMANDS = ("bench", "doctor", "resume", "train")
-_OPTIONS = {"doctor": ("--json",), "train": ()}
+_OPTIONS = {"doctor": ("--json",), "train": (OR_RESUME,)}
 _NO_DIRECTORY = "{0} needs a run directory: {0} RUNDIR [key=value ...]"
 STOPPABLE_COMMANDS = ("resume", "train")  # stop with a checkpoint when they are asked to
 
@@ -49,6 +50,7 @@ def launch(options: argparse.Namespace) -> int:
     hosts = () if options.hosts is None else parsed_hosts(options.hosts)
     num_ranks = options.ranks or num_slots(hosts) or default_ranks(environ)
     check_slots(hosts, num_ranks)
+    check_tasks(environ, num_ranks)
     command = command_of(options, environ, hosts, num_ranks)
     if options.dry_run:
         sys.stdout.write(described(command, environ) + "\n")
@@ -167,12 +169,29 @@ def refuse_inside_step(environ: Mapping[str, str]) -> None:
     Raises:
         UserError: it is.
     """
-    tasks = environ.get("SLURM_STEP_NUM_TASKS", "")
-    if "SLURM_STEP_ID" in environ and tasks.isdecimal() and int(tasks) > 1:
+    job = Slurm.from_environ(environ)
+    tasks = 0 if job is None or not job.step_id else job.step_tasks or 0
+    if tasks > 1:
         msg = (
             f"launch runs in an srun step of {tasks} tasks, each of which would start a job of its "
             f"own; leave launch out: srun -n {tasks} python -m mpitrain train ..., or start launch "
             "once: sbatch, salloc, or srun -n 1"
+        )
+        raise UserError(msg)
+
+
+def check_tasks(environ: Mapping[str, str], num_ranks: int) -> None:
+    """Check that a Slurm job has a task for each rank.
+
+    Raises:
+        UserError: it has fewer.
+    """
+    job = Slurm.from_environ(environ)
+    tasks = None if job is None else job.num_tasks
+    if tasks is not None and num_ranks > tasks:
+        msg = (
+            f"launch -n {num_ranks}: this Slurm job has {counted(tasks, 'task')}; start at most "
+            f"{tasks}, or ask Slurm for --ntasks={num_ranks}"
         )
         raise UserError(msg)
 

@@ -9,8 +9,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping, MutableMapping
 
+from mpitrain.slurm import JOB_TASKS, PROCID, STEP_TASKS
+
 # what the launchers call a process's rank
-RANK_VARIABLES = ("OMPI_COMM_WORLD_RANK", "PMIX_RANK", "PMI_RANK", "SLURM_PROCID")
+RANK_VARIABLES = ("OMPI_COMM_WORLD_RANK", "PMIX_RANK", "PMI_RANK", PROCID)
+SLURM_JOB = "the Slurm job"  # whose script may start something small by itself
+# what they call the number of processes that they started
+_SIZES = (
+    ("mpiexec of Open MPI", "OMPI_COMM_WORLD_SIZE"),
+    ("mpiexec of MPICH, or srun --mpi=pmi2,", "PMI_SIZE"),
+    ("Slurm", STEP_TASKS),
+    (SLURM_JOB, JOB_TASKS),
+)
 
 RANK_DEFAULTS = {
     # NumPy's threads: the ranks share the cores, and bit-identity holds for one thread only
@@ -64,6 +74,15 @@ def is_first_rank(environ: Mapping[str, str]) -> bool:
     """Tell whether this process is rank 0 or no rank at all; asks no MPI."""
     ranks = (environ[name] for name in RANK_VARIABLES if name in environ)
     return next(ranks, "0") == "0"
+
+
+def expected_size(environ: Mapping[str, str]) -> tuple[str, int] | None:
+    """Return who started this process and how many with it, None when nobody says."""
+    for who, name in _SIZES:
+        text = environ.get(name, "")
+        if text.isascii() and text.isdecimal() and len(text) < 10:
+            return who, int(text)
+    return None
 
 
 def _set_defaults(environ: MutableMapping[str, str], defaults: dict[str, str]) -> None:

@@ -57,6 +57,22 @@ class Mpiexec:
         return [str(self.path), *output, "-n", str(num_ranks)]
 
 
+def lonely(expected: tuple[str, int], kind: str | None) -> tuple[str, str]:
+    """Return what is wrong with a rank that is alone where more were started, and what to do.
+
+    Args:
+        expected: who started how many, see ``launch_environment.expected_size``.
+        kind: which MPI is loaded.
+    """
+    who, number = expected
+    what = (
+        f"MPI knows 1 rank, but {who} counts {number}: each would train alone, as if it were the "
+        "whole job"
+    )
+    srun = f"srun --mpi={SRUN_MPI.get(kind or '', 'TYPE')}"
+    return what, f"start them with {srun} under Slurm, else with 'python -m mpitrain launch'"
+
+
 def find_mpiexec(
     environ: Mapping[str, str],
     *,

@@ -1,7 +1,7 @@
 """What Slurm says about the job that this process runs in; asks no MPI.
 
-Newer versions give the end of the job in a variable. Older ones must be asked, which costs the
-scheduler a little: ask once and count from there.
+This is the one place that reads Slurm's variables. Newer versions give the end of the job in one.
+Older ones must be asked, which costs the scheduler a little: ask once and count from there.
 """
 
 from __future__ import annotations
@@ -11,7 +11,12 @@ import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+PROCID = "SLURM_PROCID"  # number of the task in its step
+LOCALID = "SLURM_LOCALID"  # number of the task on its node
+STEP_TASKS = "SLURM_STEP_NUM_TASKS"
+JOB_TASKS = "SLURM_NTASKS"
 ASK_LIMIT_S = 10.0
+_GPUS = ("SLURM_JOB_GPUS", "SLURM_STEP_GPUS", "SLURM_GPUS", "SLURM_GPUS_ON_NODE")
 _TIME = re.compile(r"(?:(?P<d>\d{1,6})-)?(?:(?P<h>\d{1,6}):)?(?P<m>\d{1,6}):(?P<s>\d{1,6})", re.A)
 
 
@@ -21,16 +26,32 @@ class Slurm:
 
     Attributes:
         job_id: number of the job, for example "1234", or "1234+1" in a heterogeneous one.
+        step_id: number of the step that this process is a task of; empty in a batch script.
+        name: of the job.
+        partition: where it runs.
+        cluster: which runs it.
+        array: job and index of a cell of an array, "1234_5"; empty elsewhere.
         num_restarts: times the job was requeued.
         num_tasks: ranks that were asked for; None when it does not say.
+        step_tasks: tasks of the step; None in a batch script.
         nodes: the nodes as Slurm abbreviates them, for example "node[1-4]".
+        node: the one of this process.
+        gpus: those of the job or node, as Slurm writes them; empty without one.
         end_s: when the job will be ended, ``time.time()``; None when no variable says so.
     """
 
     job_id: str
+    step_id: str = ""
+    name: str = ""
+    partition: str = ""
+    cluster: str = ""
+    array: str = ""
     num_restarts: int = 0
     num_tasks: int | None = None
+    step_tasks: int | None = None
     nodes: str = ""
+    node: str = ""
+    gpus: str = ""
     end_s: float | None = None
 
     @classmethod
@@ -39,15 +60,41 @@ class Slurm:
         job_id = environ.get("SLURM_JOB_ID", "")
         if not job_id:
             return None
-        tasks = _number(environ.get("SLURM_STEP_NUM_TASKS") or environ.get("SLURM_NTASKS"))
         end_s = _number(environ.get("SLURM_JOB_END_TIME"))
+        array = environ.get("SLURM_ARRAY_JOB_ID", "")
+        step_tasks = _number(environ.get(STEP_TASKS))
         return cls(
             job_id=job_id,
+            step_id=environ.get("SLURM_STEP_ID", ""),
+            name=environ.get("SLURM_JOB_NAME", ""),
+            partition=environ.get("SLURM_JOB_PARTITION", ""),
+            cluster=environ.get("SLURM_CLUSTER_NAME", ""),
+            array=f"{array}_{environ.get('SLURM_ARRAY_TASK_ID', '')}" if array else "",
             num_restarts=_number(environ.get("SLURM_RESTART_COUNT")) or 0,
-            num_tasks=tasks or None,
+            num_tasks=step_tasks or _number(environ.get(JOB_TASKS)) or None,
+            step_tasks=step_tasks or None,
             nodes=environ.get("SLURM_JOB_NODELIST", ""),
+            node=environ.get("SLURMD_NODENAME", ""),
+            gpus=next((environ[name] for name in _GPUS if environ.get(name)), ""),
             end_s=float(end_s) if end_s else None,
         )
+
+    def facts(self) -> dict[str, str]:
+        """Return what a run records of its job, the same on every rank; what is empty is left out.
+
+        The step is that of the ranks, or of the launcher that started them.
+        """
+        found = {
+            "slurm_job": self.job_id,
+            "slurm_step": self.step_id,
+            "slurm_job_name": self.name,
+            "slurm_array": self.array,
+            "slurm_restarts": str(self.num_restarts),
+            "slurm_nodes": self.nodes,
+            "slurm_partition": self.partition,
+            "slurm_cluster": self.cluster,
+        }
+        return {name: value for name, value in found.items() if value}
 
     def time_left_s(self, now_s: float) -> float | None:
         """Return the seconds until the job is ended, None when it has no limit or nobody says.

@@ -18,8 +18,9 @@ PACKAGE = ROOT / "mpitrain"
 # A module imports from its own room or from rooms above it in this list.
 LAYERS = [
     {"core"},
+    {"slurm"},
     {"devices"},
-    {"launch_environment", "launch_note", "environment", "mpiexec", "slurm", "stop"},
+    {"launch_environment", "launch_note", "environment", "mpiexec", "stop"},
     {"segments"},
     {"kernels"},
     {"launch_hosts", "launch_orphans", "watch"},

@@ -6,7 +6,7 @@ import argparse
 
 from mpitrain.commands.parsing import Commands, Parser, see_own_modules
 from mpitrain.commands.settings_text import settings_text
-from mpitrain.launch import train_words
+from mpitrain.launch import OR_RESUME, train_words
 
 
 def add(commands: Commands[Parser]) -> None:
@@ -15,9 +15,15 @@ def add(commands: Commands[Parser]) -> None:
         "train",
         help="train as a run file says, on the ranks that this process is one of",
         description="Train. Every setting has a default; key=value overrides the run file.",
-        usage="mpitrain train [RUN.toml] [table.key=value ...]",
+        usage="mpitrain train [--or-resume] [RUN.toml] [table.key=value ...]",
         epilog=f"every setting (mpitrain config prints them too):\n\n{settings_text()}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    command.add_argument(
+        OR_RESUME,
+        action="store_true",
+        help="go on where run.directory holds a run already; 0 at once where that is done: so the "
+        "same line starts and restarts a job",
     )
     command.add_argument(
         "words",
@@ -32,4 +38,4 @@ def _train(options: argparse.Namespace) -> int:
     see_own_modules()
     from mpitrain.entry import train_command  # brings NumPy; the launcher needs none
 
-    return train_command(*train_words(options.words))
+    return train_command(*train_words(options.words), or_resume=options.or_resume)

@@ -127,7 +127,8 @@ class Config:
             )
             raise UserError(msg)
         for limit in ("limit_s", "stop_before_limit_s"):
-            if getattr(self.run, limit) is not None and not self.checkpoint.enabled:
+            is_asked = getattr(self.run, limit) not in (None, getattr(Run, limit))
+            if is_asked and not self.checkpoint.enabled:
                 msg = (
                     f"run.{limit} needs checkpoint.enabled = true: the run is to stop with a "
                     f"checkpoint; leave one of the two out"

@@ -97,8 +97,9 @@ class Run(Table):
         most=MOST_S,
     )
     stop_before_limit_s: float | None = setting(
-        None,
-        "stop with a checkpoint this long before Slurm's time limit",
+        60.0,
+        "stop with a checkpoint this long before Slurm's time limit, or when half of what was left "
+        "at the start is gone, if that is later; none waits for a signal",
         unit="seconds",
         least=0,
         most=MOST_S,

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from mpitrain.slurm import LOCALID
+
 # The MPI launchers' own come first: what mpiexec starts inside an sbatch script inherits the
-# script's SLURM_LOCALID, which is 0.
+# script's variable of Slurm, which is 0.
 LOCAL_RANK_VARIABLES = (
     "OMPI_COMM_WORLD_LOCAL_RANK",
     "MPI_LOCALRANKID",  # Hydra's
     "PALS_LOCAL_RANKID",
-    "SLURM_LOCALID",
+    LOCALID,
 )
 
 

@@ -2,28 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from mpitrain.core.console import counted
 from mpitrain.doctor.finding import Finding, ok, warning, wrong
-from mpitrain.mpiexec import SRUN_MPI
+from mpitrain.mpiexec import lonely
 from mpitrain.slurm import Slurm
-
-_SIZES = (  # what launchers call the number of processes that they started
-    ("mpiexec of Open MPI", "OMPI_COMM_WORLD_SIZE"),
-    ("mpiexec of MPICH, or srun --mpi=pmi2,", "PMI_SIZE"),
-    ("Slurm", "SLURM_STEP_NUM_TASKS"),
-    ("Slurm", "SLURM_NTASKS"),
-)
-
-
-def expected_size(environ: Mapping[str, str]) -> tuple[str, int] | None:
-    """Return who started this process and how many with it, None when nobody says."""
-    for who, name in _SIZES:
-        text = environ.get(name, "")
-        if text.isascii() and text.isdecimal() and len(text) < 10:
-            return who, int(text)
-    return None
 
 
 def judge_ranks(size: int, expected: tuple[str, int] | None, kind: str | None) -> Finding:
@@ -31,7 +13,7 @@ def judge_ranks(size: int, expected: tuple[str, int] | None, kind: str | None) -
 
     Args:
         size: of MPI.
-        expected: see ``expected_size``.
+        expected: see ``launch_environment.expected_size``.
         kind: which MPI is loaded.
     """
     value = counted(size, "rank")
@@ -40,14 +22,7 @@ def judge_ranks(size: int, expected: tuple[str, int] | None, kind: str | None) -
         return ok("ranks", value + hint)
     who, number = expected
     if size == 1:
-        srun = f"srun --mpi={SRUN_MPI.get(kind or '', 'TYPE')}"
-        remedy = f"start them with {srun} under Slurm, else with 'python -m mpitrain launch'"
-        return wrong(
-            "ranks",
-            f"MPI knows 1 rank, but {who} counts {number}: each would train alone, as if it were "
-            "the whole job",
-            remedy,
-        )
+        return wrong("ranks", *lonely(expected, kind))
     return warning(
         "ranks", f"{value}, but {who} counts {number}", f"start all {number}, or ask for {size}"
     )

@@ -18,13 +18,13 @@ from mpitrain.doctor.files import FolderFacts, judge_files
 from mpitrain.doctor.finding import Finding, wrong
 from mpitrain.doctor.gpus import judge_devices, judge_gpu
 from mpitrain.doctor.launchers import LauncherFacts, judge_library
-from mpitrain.doctor.ranks import expected_size, judge_ranks, judge_threads
+from mpitrain.doctor.ranks import judge_ranks, judge_threads
 from mpitrain.doctor.report import MEETING, Reporter
 from mpitrain.doctor.run_file import look_at_run
 from mpitrain.doctor.shared_memory import MemoryFacts, backing_folder, fits, host_sums, judge_memory
 from mpitrain.doctor.software import judge_hosts
 from mpitrain.doctor.windows import judge_windows
-from mpitrain.launch_environment import RANK_DEFAULTS, is_first_rank
+from mpitrain.launch_environment import RANK_DEFAULTS, expected_size, is_first_rank
 from mpitrain.mpiexec import kind_of_version
 from mpitrain.segments import unlink_segments
 

@@ -18,6 +18,7 @@ from mpitrain.config import Config, changed, to_toml
 from mpitrain.core.errors import LogError, MpitrainError, UserError, reason
 from mpitrain.core.layout import Layout
 from mpitrain.plan import Plan
+from mpitrain.slurm import Slurm
 from mpitrain.storage.durable import make_folder, sync_folder, write_bytes
 from mpitrain.storage.joint_view import write_joint_view
 from mpitrain.storage.null_log import NullLog
@@ -167,7 +168,12 @@ def reopen_directory(directory: RunDirectory, plan: Plan, world: Place, run_id: 
 def _facts(plan: Plan, more: Mapping[str, str] | None = None) -> dict[str, Any]:
     """Return what a run file says of machine and data."""
     here = environment.facts(plan.device, plan.twin.label)
-    return {**(more or {}), **here, "data_sha256": plan.source.digest}
+    return {**(more or {}), **here, **_job_facts(), "data_sha256": plan.source.digest}
+
+
+def _job_facts() -> dict[str, str]:
+    job = Slurm.from_environ(os.environ)
+    return {} if job is None else job.facts()
 
 
 def _write_run_file(
@@ -315,4 +321,5 @@ def log_attributes(world: Place, plan: Plan) -> dict[str, str | int]:
         "cpu": facts["cpu"],
         "device": plan.device.text,
         "kernels": plan.twin.label,
+        **_job_facts(),
     }

@@ -219,7 +219,7 @@ class Session:
     def _make_meeting(self) -> Meeting:
         gradient = self._mode.gradient
         job = Slurm.from_environ(os.environ) if self.world.is_root else None
-        deadline = earliest_deadline(self.plan.config.run, self._began_s, job)
+        deadline = earliest_deadline(self.plan.config, self._began_s, job)
         return Meeting(
             self.world,
             self._mode,

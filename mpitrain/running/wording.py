@@ -71,8 +71,9 @@ def ignored_here(config: Config, source: Source, *, in_job: bool) -> Iterator[st
     run, data = config.run, config.data
     if run.evaluate_every and not source.num_test:
         yield f"run.evaluate_every = {run.evaluate_every} (there are no test samples)"
-    if run.stop_before_limit_s is not None and not in_job:
-        yield f"run.stop_before_limit_s = {run.stop_before_limit_s:g} (this is no Slurm job)"
+    limit = "run.stop_before_limit_s"
+    if run.stop_before_limit_s is not None and limit in config.given and not in_job:
+        yield f"{limit} = {run.stop_before_limit_s:g} (this is no Slurm job)"
     if data.batch_size > source.num_samples and "data.batch_size" in config.given:
         why = f"there are {counted(source.num_samples, 'training sample')}"
         yield f"data.batch_size = {data.batch_size} ({why}; a mini-batch is all of them)"

@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from mpitrain.doctor.ranks import expected_size, judge_ranks, judge_slurm, judge_threads
+from mpitrain.doctor.ranks import judge_ranks, judge_slurm, judge_threads
+from mpitrain.launch_environment import expected_size
 from mpitrain.mpiexec import MPICH, OPENMPI
 from mpitrain.slurm import Slurm
 
@@ -38,7 +39,10 @@ def test_ranks_are_ok_when_mpi_knows_all_that_were_started() -> None:
 def test_fewer_ranks_than_tasks_are_a_warning() -> None:
     """A part of the job is idle."""
     finding = judge_ranks(2, expected_size({"SLURM_NTASKS": "4"}), OPENMPI)
-    assert (finding.state, "2 ranks, but Slurm counts 4" in finding.value) == ("warning", True)
+    assert (finding.state, "2 ranks, but the Slurm job counts 4" in finding.value) == (
+        "warning",
+        True,
+    )
 
 
 def test_sizes_that_are_no_numbers_are_ignored() -> None:
