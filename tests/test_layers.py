@@ -33,7 +33,7 @@ LAYERS = [
     {"build"},
     {"running"},
     {"replaying"},
-    {"entry", "launch", "bench", "doctor", "analyse"},
+    {"batch", "entry", "launch", "bench", "doctor", "analyse"},
     {"__init__"},
     {"commands"},
     {"command_line"},
@@ -50,6 +50,7 @@ DOORS = {  # folder or module
 }
 BY_NAME = {"importlib.import_module", "import_module", "__import__"}
 NO_MPI = {
+    "batch",
     "analyse",
     "analysis",
     "storage",

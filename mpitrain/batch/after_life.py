@@ -1,0 +1,173 @@
+"""The end of a life in a Slurm job: look at what it left, decide, write it down, and requeue."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from mpitrain.batch import ledger, queue
+from mpitrain.batch.decision import (
+    COUNTED,
+    DONE,
+    FAIL,
+    KILLED,
+    NEVER,
+    STOP,
+    After,
+    Decision,
+    decide,
+)
+from mpitrain.config import ENVIRONMENT
+from mpitrain.config.text import read_toml
+from mpitrain.core.errors import LogError, UserError
+from mpitrain.slurm import Slurm
+from mpitrain.storage.checkpoints import Checkpoints
+from mpitrain.storage.run_directory import RunDirectory
+
+SUBMITTED, REQUEUED, ENDED, GAVE_UP = "submitted", "requeued", "ended", "gave up"
+
+
+def end_life(root: Path, *, exit_code: int, signal: str, most_requeues: int) -> int:
+    """Decide what this job does after a life of the run in ``root``, and do it.
+
+    Args:
+        root: the run directory, which may not be there yet.
+        exit_code: of the launcher.
+        signal: that the job script got; empty without one.
+        most_requeues: as many are allowed, of those that anybody has a say in.
+
+    Returns:
+        the exit code for the job script.
+
+    Raises:
+        UserError: this is no Slurm job.
+    """
+    job = Slurm.from_environ(os.environ)
+    if job is None:
+        message = "requeue is for the script of a Slurm job, and this is none"
+        raise UserError(message)
+    directory, record = RunDirectory(root), queue.record_of(job.job_id)
+    history = _history(root)
+    after = _looked_at(directory, job, record, history, exit_code, signal, most_requeues)
+    decision = decide(after)
+    life = _life(directory)
+    _write(root, _entry(job, after, decision, life))
+    if not decision.goes_on:
+        _say(decision.text)
+        return decision.code
+    _say(decision.text)  # now: what follows ends this process too
+    trouble = queue.requeue(job.job_id)
+    if not trouble:
+        return 0
+    words = f"but Slurm did not requeue job {job.job_id}: {trouble}; submit it again"
+    _write(root, _entry(job, after, decision, life, trouble=words))
+    _say(words)
+    return decision.code
+
+
+def _looked_at(
+    directory: RunDirectory,
+    job: Slurm,
+    record: queue.Record | None,
+    history: Sequence[ledger.Entry],
+    exit_code: int,
+    signal: str,
+    most_requeues: int,
+) -> After:
+    outcome, why = _outcome(directory, job)
+    ends = [entry for entry in history if entry.outcome]
+    return After(
+        outcome=outcome,
+        reason=why,
+        exit_code=exit_code,
+        signal=signal,
+        is_preempted=record is not None and record.is_preempted,
+        is_cancelled=record is not None and record.state == "CANCELLED",
+        left_s=None if record is None else record.left_s(time.time()),
+        steps=newest_steps(directory),
+        steps_before=ends[-1].steps if ends else -1,
+        num_idle=num_idle(ends),
+        num_requeues=sum(e.what == REQUEUED and e.cause in COUNTED for e in ends),
+        most_requeues=most_requeues,
+    )
+
+
+def num_idle(ends: Sequence[ledger.Entry]) -> int:
+    """Return how many of the last lives in a row left no newer checkpoint than those before."""
+    number = 0
+    for before, entry in zip([None, *ends], ends, strict=False):
+        is_idle = entry.steps <= (-1 if before is None else before.steps)
+        number = number + 1 if is_idle else 0
+    return number
+
+
+def newest_steps(directory: RunDirectory) -> int:
+    """Return the steps of the newest checkpoint, -1 where there is none."""
+    return max((found.steps for found in Checkpoints(directory.checkpoints).complete()), default=-1)
+
+
+def _outcome(directory: RunDirectory, job: Slurm) -> tuple[str, str]:
+    """Return how the life of this start of the job ended, and what status.json says of it."""
+    try:
+        facts = read_toml(directory.run_toml).get(ENVIRONMENT, {})
+        status = directory.read_status() or {}
+    except (UserError, LogError):
+        return NEVER, ""
+    state, why = str(status.get("status", "")), str(status.get("reason", ""))
+    if state == DONE:
+        return DONE, why
+    mine = job.facts()
+    if any(facts.get(name) != mine[name] for name in ("slurm_job", "slurm_restarts")):
+        return NEVER, why
+    return (state if state in (STOP, FAIL) else KILLED), why
+
+
+def _history(root: Path) -> list[ledger.Entry]:
+    try:
+        return ledger.entries(root)
+    except LogError as error:
+        _say(str(error))
+        return []
+
+
+def _life(directory: RunDirectory) -> int:
+    try:
+        life = (directory.read_status() or {}).get("life", -1)
+    except LogError:
+        return -1
+    return life if isinstance(life, int) else -1
+
+
+def _entry(
+    job: Slurm, after: After, decision: Decision, life: int, *, trouble: str = ""
+) -> ledger.Entry:
+    what = REQUEUED if decision.goes_on and not trouble else GAVE_UP
+    return ledger.Entry(
+        time=ledger.now_text(),
+        job=job.job_id,
+        restarts=job.num_restarts,
+        what=ENDED if after.outcome == DONE else what,
+        cause=decision.cause,
+        outcome="" if trouble else after.outcome,
+        life=life,
+        steps=after.steps,
+        text=trouble or decision.text,
+    )
+
+
+def _write(root: Path, entry: ledger.Entry) -> None:
+    """Write it down where there is a place; a run that never began may have none."""
+    if not root.is_dir():
+        return
+    try:
+        ledger.append(root, entry)
+    except LogError as error:  # the decision holds all the same
+        _say(str(error))
+
+
+def _say(text: str) -> None:
+    sys.stderr.write(f"mpitrain: {text}\n")
+    sys.stderr.flush()

@@ -1,0 +1,114 @@
+"""Slurm's own commands; the one place that calls them."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from mpitrain.core.errors import UserError
+from mpitrain.slurm import ASK_LIMIT_S
+
+SUBMIT_LIMIT_S = 60.0
+_PAIR = re.compile(r"(?:^| )([A-Za-z][\w/:.*&-]*)=")
+_TIME = "%Y-%m-%dT%H:%M:%S"
+
+
+@dataclass(frozen=True)
+class Record:
+    """A job as the controller knows it: ``scontrol show job``.
+
+    Attributes:
+        fields: by Slurm's names, for example "JobState".
+    """
+
+    fields: dict[str, str]
+
+    @property
+    def state(self) -> str:
+        """For example "RUNNING" or "PENDING"; of several the first, which is the base state."""
+        return self.fields.get("JobState", "UNKNOWN").partition(",")[0].partition(" ")[0]
+
+    @property
+    def is_preempted(self) -> bool:
+        """Whether a job of higher rank takes its nodes."""
+        return self.state == "PREEMPTED" or self.fields.get("PreemptTime", "None") != "None"
+
+    def left_s(self, now_s: float) -> float | None:
+        """Return the seconds until its time limit, None where it has none or does not say.
+
+        Args:
+            now_s: the present, ``time.time()``.
+        """
+        try:
+            end_s = time.mktime(time.strptime(self.fields.get("EndTime", ""), _TIME))
+        except (ValueError, OverflowError):
+            return None
+        has_limit = self.fields.get("TimeLimit", "UNLIMITED") != "UNLIMITED"
+        return max(0.0, end_s - now_s) if has_limit else None
+
+
+def record_of(job_id: str) -> Record | None:
+    """Return what the controller knows of a job; None where it knows none or does not answer."""
+    code, text, _ = _call(["scontrol", "-o", "show", "job", job_id], limit_s=ASK_LIMIT_S)
+    line = text.partition("\n")[0]
+    return Record(parsed(line)) if code == 0 and line else None
+
+
+def parsed(line: str) -> dict[str, str]:
+    """Return names and values of a line of ``scontrol -o``; a value may hold blanks."""
+    found = list(_PAIR.finditer(line))
+    ends = [match.start() for match in found[1:]] + [len(line)]
+    return {
+        match[1]: line[match.end() : end].strip() for match, end in zip(found, ends, strict=True)
+    }
+
+
+def requeue(job_id: str) -> str:
+    """Put a job back into the queue, which ends what runs of it; return why not, or nothing."""
+    code, _, trouble = _call(["scontrol", "requeue", job_id], limit_s=SUBMIT_LIMIT_S)
+    return "" if code == 0 else trouble or f"scontrol requeue ended with exit code {code}"
+
+
+def submit(command: Sequence[str], script: str) -> str:
+    """Hand a script to ``sbatch`` and return the number of the job.
+
+    Args:
+        command: that ends in ``sbatch --parsable`` and options, and reads a script from its input.
+        script: the script.
+
+    Raises:
+        UserError: Slurm does not take it.
+    """
+    code, text, trouble = _call(command, limit_s=SUBMIT_LIMIT_S, given=script)
+    job_id = text.strip().partition(";")[0]
+    if code != 0 or not job_id:
+        message = f"sbatch refused the job: {trouble or text.strip() or f'exit code {code}'}"
+        raise UserError(message)
+    return job_id
+
+
+def _call(
+    command: Sequence[str], *, limit_s: float, given: str | None = None
+) -> tuple[int, str, str]:
+    """Run a command; return its exit code, its output and what it complained of, in one line."""
+    try:
+        done = subprocess.run(
+            command,
+            input=given or "",
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=limit_s,
+            check=False,
+        )
+    except FileNotFoundError:
+        return 127, "", f"there is no {command[0]} here"
+    except (OSError, ValueError) as error:
+        return 126, "", f"{command[0]}: {error}"
+    except subprocess.TimeoutExpired:
+        return 124, "", f"{command[0]} did not answer within {limit_s:g} s"
+    complaint = " ".join(done.stderr.split())
+    return done.returncode, done.stdout, complaint
