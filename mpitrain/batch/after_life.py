@@ -49,7 +49,8 @@ def end_life(root: Path, *, exit_code: int, signal: str, most_requeues: int) -> 
     if job is None:
         message = "requeue is for the script of a Slurm job, and this is none"
         raise UserError(message)
-    directory, record = RunDirectory(root), queue.record_of(job.job_id)
+    directory = RunDirectory(root)
+    record = queue.record_of(job.job_id) or queue.Record({})
     history = _history(root)
     after = _looked_at(directory, job, record, history, exit_code, signal, most_requeues)
     decision = decide(after)
@@ -59,7 +60,7 @@ def end_life(root: Path, *, exit_code: int, signal: str, most_requeues: int) -> 
         _say(decision.text)
         return decision.code
     _say(decision.text)  # now: what follows ends this process too
-    trouble = queue.requeue(job.job_id)
+    trouble = "" if after.is_requeued else queue.requeue(job.job_id)
     if not trouble:
         return 0
     words = f"but Slurm did not requeue job {job.job_id}: {trouble}; submit it again"
@@ -71,7 +72,7 @@ def end_life(root: Path, *, exit_code: int, signal: str, most_requeues: int) -> 
 def _looked_at(
     directory: RunDirectory,
     job: Slurm,
-    record: queue.Record | None,
+    record: queue.Record,
     history: Sequence[ledger.Entry],
     exit_code: int,
     signal: str,
@@ -84,9 +85,10 @@ def _looked_at(
         reason=why,
         exit_code=exit_code,
         signal=signal,
-        is_preempted=record is not None and record.is_preempted,
-        is_cancelled=record is not None and record.state == "CANCELLED",
-        left_s=None if record is None else record.left_s(time.time()),
+        is_preempted=record.is_preempted,
+        is_cancelled=record.is_ending and not record.is_over_limit,
+        is_requeued=record.num_restarts > job.num_restarts,
+        left_s=0.0 if record.is_over_limit else record.left_s(time.time()),
         steps=newest_steps(directory),
         steps_before=ends[-1].steps if ends else -1,
         num_idle=num_idle(ends),

@@ -14,6 +14,7 @@ from mpitrain.core.errors import FAILED, STOPPED, USER_MISTAKE
 DONE, STOP, FAIL, KILLED, NEVER = "done", "stopped", "failed", "killed", "never began"
 TIME_LIMIT, PREEMPTION, SIGNAL, LIFE_LIMIT = "time limit", "preemption", "signal", "run.limit_s"
 LOST, CANCELLED, MISTAKE = "a lost rank or node", "cancelled", "mistake"
+REQUEUE = "Slurm's requeue"  # by scontrol, or because a node was lost
 COUNTED = (TIME_LIMIT, SIGNAL, LIFE_LIMIT)
 """What counts towards the largest number of requeues; nobody has a say in the others."""
 NEAR_S = 600.0  # a signal that comes so long before the limit comes because of it
@@ -31,6 +32,7 @@ class After:
         signal: that the job script got, for example "USR1"; empty without one.
         is_preempted: a job of higher rank takes the nodes.
         is_cancelled: somebody ended the job.
+        is_requeued: Slurm has put it back into the queue already.
         left_s: until the job's time limit; None without one.
         steps: of the newest checkpoint, -1 where there is none.
         steps_before: of the newest checkpoint when the life before ended, -1 likewise.
@@ -45,6 +47,7 @@ class After:
     signal: str = ""
     is_preempted: bool = False
     is_cancelled: bool = False
+    is_requeued: bool = False
     left_s: float | None = None
     steps: int = -1
     steps_before: int = -1
@@ -86,9 +89,9 @@ def decide(after: After) -> Decision:
         code = USER_MISTAKE
     place = f"step {after.steps}" if after.steps >= 0 else "the beginning"
     if why_not:
-        text = f"not requeued after {cause}: {why_not}; the run is at {place}"
+        text = f"not requeued ({cause}): {why_not}; the run is at {place}"
         return Decision(goes_on=False, cause=cause, code=code, text=text)
-    text = f"requeued after {cause}; goes on from {place}"
+    text = f"requeued ({cause}); goes on from {place}"
     return Decision(goes_on=True, cause=cause, code=code, text=text)
 
 
@@ -96,12 +99,14 @@ def cause_of(after: After) -> str:
     """Return why a life ended."""
     if after.outcome == DONE:
         return DONE
+    if after.is_preempted:
+        return PREEMPTION
+    if after.is_requeued:
+        return REQUEUE
     if after.is_cancelled:
         return CANCELLED
     if after.outcome == NEVER and after.exit_code == USER_MISTAKE:
         return MISTAKE
-    if after.is_preempted:
-        return PREEMPTION
     if after.outcome == FAIL:
         return FAIL
     said = after.reason if after.outcome == STOP else ""
@@ -115,6 +120,8 @@ def cause_of(after: After) -> str:
 
 def reason_to_end(after: After, cause: str) -> str:
     """Return why the job must not go on; nothing where it may."""
+    if after.is_requeued:  # nobody asks
+        return ""
     if cause == CANCELLED:
         return "somebody ended the job"
     if cause == MISTAKE:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from mpitrain.core.errors import UserError
-from mpitrain.slurm import ASK_LIMIT_S
+from mpitrain.slurm import ASK_LIMIT_S, duration_s
 
 SUBMIT_LIMIT_S = 60.0
 _PAIR = re.compile(r"(?:^| )([A-Za-z][\w/:.*&-]*)=")
@@ -35,6 +35,25 @@ class Record:
     def is_preempted(self) -> bool:
         """Whether a job of higher rank takes its nodes."""
         return self.state == "PREEMPTED" or self.fields.get("PreemptTime", "None") != "None"
+
+    @property
+    def num_restarts(self) -> int:
+        """Times that it was requeued; one more than the job knows when Slurm has just done so."""
+        text = self.fields.get("Restarts", "")
+        return int(text) if text.isdecimal() else 0
+
+    @property
+    def is_ending(self) -> bool:
+        """Whether Slurm is about to end what runs of it: after scancel, say, or at its limit."""
+        return self.state not in ("RUNNING", "SUSPENDED", "UNKNOWN")
+
+    @property
+    def is_over_limit(self) -> bool:
+        """Whether it has used up its time."""
+        run_s = duration_s(self.fields.get("RunTime", ""))
+        limit_s = duration_s(self.fields.get("TimeLimit", ""))
+        is_over = run_s is not None and limit_s is not None and run_s >= limit_s
+        return self.state == "TIMEOUT" or is_over
 
     def left_s(self, now_s: float) -> float | None:
         """Return the seconds until its time limit, None where it has none or does not say.
