@@ -88,3 +88,20 @@ def test_one_process_without_gpu_refuses_cuda(
     assert main([command, *words]) == 2
     assert "device.kind 'cuda': rank 0 on " in capsys.readouterr().err
     assert not (tmp_path / "r").exists()
+
+
+def test_slurm_job_with_gpus_does_not_train_without_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would hold them idle for hours; device.kind=cpu says that this is meant."""
+    monkeypatch.setenv("SLURM_JOB_ID", "1")
+    monkeypatch.setenv("SLURM_JOB_GPUS", "0,1")
+    words = ["train", "run.steps=4", "model.kind=softmax", f"run.directory={tmp_path / 'run'}"]
+    ended = run_launch(tmp_path, *words, ranks=2)
+    assert ended.returncode == 2, ended
+    said = [line for line in ended.stderr.splitlines() if line.startswith("mpitrain: error:")]
+    assert len(said) == 1
+    assert "this Slurm job was given GPUs (0,1), but rank 0 on " in said[0]
+    assert not (tmp_path / "run").exists()
+    ended = run_launch(tmp_path, *words, "device.kind=cpu", ranks=2)
+    assert ended.returncode == 0, ended

@@ -41,6 +41,26 @@ def chosen_kind(kind: str, offers: Sequence[Offer]) -> tuple[str, str]:
     return "cpu", f"warning: all ranks use the CPU, because {found.what}; {remedy}"
 
 
+def refuse_idle_gpus(kind: str, offers: Sequence[Offer], gpus: str) -> None:
+    """Check that the GPUs which a Slurm job was given are used.
+
+    Args:
+        kind: what all ranks were found to take.
+        offers: of all ranks.
+        gpus: what Slurm calls those of the job.
+
+    Raises:
+        UserError: nobody uses them, and nobody said so.
+    """
+    found = lacking(offers)
+    if kind == "cpu" and found is not None:
+        message = (
+            f"this Slurm job was given GPUs ({gpus}), but {found.what}; {found.remedy}, or say "
+            "device.kind=cpu"
+        )
+        raise UserError(message)
+
+
 def lacking(offers: Sequence[Offer]) -> Trouble | None:
     """Return which rank has no GPU and why, of all that have none; None where all have one."""
     without = [rank for rank, offer in enumerate(offers) if offer.device is None]

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import os
 from collections.abc import Callable
 
 from mpitrain.comm.world import World
 from mpitrain.config import Device as Settings
 from mpitrain.core.errors import UserError, agreed
-from mpitrain.devices.agreement import chosen_kind, device_of, sharing_line
+from mpitrain.devices.agreement import chosen_kind, device_of, refuse_idle_gpus, sharing_line
 from mpitrain.devices.alone import open_alone
 from mpitrain.devices.cuda import limit_memory
 from mpitrain.devices.device import Device
@@ -21,6 +22,7 @@ from mpitrain.devices.offer import make_offer
 from mpitrain.names import make_compensation, state_names
 from mpitrain.plan import Plan
 from mpitrain.running.wording import kernel_lines
+from mpitrain.slurm import Slurm
 
 
 def placed(world: World, plan: Plan) -> Plan:
@@ -111,8 +113,11 @@ def open_device(world: World, settings: Settings) -> Device:
     """
     mine = make_offer(settings.kind, world.host, world.local_rank)
     offers = world.gather_obj(mine, "all ranks have looked for a GPU")
+    job = world.from_root(lambda: Slurm.from_environ(os.environ))
     try:
         kind, warning = chosen_kind(settings.kind, offers)
+        if kind != settings.kind and job is not None and job.gpus:
+            refuse_idle_gpus(kind, offers, job.gpus)
     except UserError as error:
         raise agreed(error) from None
     warnings = [warning, sharing_line(offers) if kind == "cuda" else ""]

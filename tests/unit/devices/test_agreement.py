@@ -3,7 +3,13 @@ from __future__ import annotations
 import pytest
 
 from mpitrain.core.errors import UserError
-from mpitrain.devices.agreement import chosen_kind, device_of, sharing, sharing_line
+from mpitrain.devices.agreement import (
+    chosen_kind,
+    device_of,
+    refuse_idle_gpus,
+    sharing,
+    sharing_line,
+)
 from mpitrain.devices.device import CPU, Device
 from mpitrain.devices.offer import Offer
 from mpitrain.devices.trouble import Trouble
@@ -102,3 +108,15 @@ def test_share_of_the_memory_is_divided_among_the_ranks_of_a_gpu() -> None:
     assert [device.num_sharing for device in devices] == [2, 1, 2]
     assert [device.share_bytes for device in devices] == [36 * GIB, 72 * GIB, 36 * GIB]
     assert device_of(0, offers, "cpu", 0.9) is CPU
+
+
+def test_gpus_of_a_slurm_job_that_nobody_uses_are_refused() -> None:
+    """The job would hold them idle; whoever wants that says so."""
+    offers = [with_gpu(0), without(NO_CUPY, "b")]
+    message = (
+        r"this Slurm job was given GPUs \(0,1\), but rank 1 on b has no GPU to compute on: CuPy is "
+        r"not installed; pip install .* or say device\.kind=cpu"
+    )
+    with pytest.raises(UserError, match=message):
+        refuse_idle_gpus("cpu", offers, "0,1")
+    refuse_idle_gpus("cuda", [with_gpu(0)], "0")
