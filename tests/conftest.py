@@ -1,31 +1,41 @@
-"""GPU tests run when they are asked for, browser tests where there is one; the rest is counted."""
+"""GPU tests run when they are asked for, others where the machine can; the rest is counted."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 
 import pytest
 
 from tests.browser import find_browser
 from tests.ranks.inside import RESULTS
+from tests.slurm.needs import missing as slurm_lacks
 
-NOT_RUN = pytest.StashKey[dict[str, int]]()
-WHY = {
-    "gpu": "GPU tests not run: no device asked for (-m gpu)",
-    "browser": "browser tests not run: there is no chromium on PATH",
+NOT_RUN = pytest.StashKey[list[str]]()
+
+
+def _gpu_lacks(config: pytest.Config) -> str:
+    return "" if "gpu" in config.option.markexpr else "no device asked for (-m gpu)"
+
+
+# marker -> what the tests are called and why they cannot run, "" when they can
+NEEDS: dict[str, tuple[str, Callable[[pytest.Config], str]]] = {
+    "gpu": ("GPU", _gpu_lacks),
+    "browser": ("browser", lambda _: "" if find_browser() else "there is no chromium on PATH"),
+    "slurm": ("Slurm", lambda _: slurm_lacks()),
 }
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Take out the GPU tests unless the marker expression names them, and what no browser opens."""
+    """Take out the GPU tests unless the marker expression names them, and what cannot run here."""
     if RESULTS in os.environ:  # ranks run what they are given
         return
-    is_there = {"gpu": "gpu" in config.option.markexpr, "browser": find_browser() is not None}
-    counts = config.stash[NOT_RUN] = {}
-    for name in WHY:
-        found = [item for item in items if item.get_closest_marker(name)]
-        if found and not is_there[name]:
-            counts[name] = len(found)
+    lines = config.stash[NOT_RUN] = []
+    for marker, (name, lacks) in NEEDS.items():
+        found = [item for item in items if item.get_closest_marker(marker)]
+        why = lacks(config) if found else ""
+        if why:
+            lines.append(f"{len(found)} {name} tests not run: {why}")
             config.hook.pytest_deselected(items=found)
             items[:] = [item for item in items if item not in found]
 
@@ -34,5 +44,5 @@ def pytest_terminal_summary(
     terminalreporter: pytest.TerminalReporter, config: pytest.Config
 ) -> None:
     """Say how many tests did not run, and why."""
-    for name, number in config.stash.get(NOT_RUN, {}).items():
-        terminalreporter.write_line(f"{number} {WHY[name]}")
+    for line in config.stash.get(NOT_RUN, []):
+        terminalreporter.write_line(line)
