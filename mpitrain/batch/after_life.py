@@ -10,15 +10,18 @@ from pathlib import Path
 
 from mpitrain.batch import ledger, queue
 from mpitrain.batch.decision import (
+    AGAIN,
     COUNTED,
     DONE,
     FAIL,
     KILLED,
+    MOST_ATTEMPTS,
     NEVER,
     STOP,
     After,
     Decision,
     decide,
+    is_worth_another_attempt,
 )
 from mpitrain.config import ENVIRONMENT
 from mpitrain.config.text import read_toml
@@ -30,7 +33,9 @@ from mpitrain.storage.run_directory import RunDirectory
 SUBMITTED, REQUEUED, ENDED, GAVE_UP = "submitted", "requeued", "ended", "gave up"
 
 
-def end_life(root: Path, *, exit_code: int, signal: str, most_requeues: int) -> int:
+def end_life(
+    root: Path, *, exit_code: int, signal: str, most_requeues: int, attempt: int = MOST_ATTEMPTS
+) -> int:
     """Decide what this job does after a life of the run in ``root``, and do it.
 
     Args:
@@ -38,9 +43,10 @@ def end_life(root: Path, *, exit_code: int, signal: str, most_requeues: int) -> 
         exit_code: of the launcher.
         signal: that the job script got; empty without one.
         most_requeues: as many are allowed, of those that anybody has a say in.
+        attempt: how often this start of the job has tried to start the ranks.
 
     Returns:
-        the exit code for the job script.
+        the exit code for the job script; AGAIN when it is to start the ranks again at once.
 
     Raises:
         UserError: this is no Slurm job.
@@ -53,6 +59,9 @@ def end_life(root: Path, *, exit_code: int, signal: str, most_requeues: int) -> 
     record = queue.record_of(job.job_id) or queue.Record({})
     history = _history(root)
     after = _looked_at(directory, job, record, history, exit_code, signal, most_requeues)
+    if is_worth_another_attempt(after, attempt):
+        _say(f"the ranks were not started (exit code {exit_code}); once more")
+        return AGAIN
     decision = decide(after)
     life = _life(directory)
     _write(root, _entry(job, after, decision, life))

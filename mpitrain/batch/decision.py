@@ -19,6 +19,8 @@ COUNTED = (TIME_LIMIT, SIGNAL, LIFE_LIMIT)
 """What counts towards the largest number of requeues; nobody has a say in the others."""
 NEAR_S = 600.0  # a signal that comes so long before the limit comes because of it
 MOST_IDLE = 3
+MOST_ATTEMPTS = 3
+AGAIN = 75  # exit code; EX_TEMPFAIL of sysexits.h
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,6 +95,19 @@ def decide(after: After) -> Decision:
         return Decision(goes_on=False, cause=cause, code=code, text=text)
     text = f"requeued ({cause}); goes on from {place}"
     return Decision(goes_on=True, cause=cause, code=code, text=text)
+
+
+def is_worth_another_attempt(after: After, attempt: int) -> bool:
+    """Tell whether the ranks may be started again at once, in the same allocation.
+
+    A launcher may fail before any rank runs; PMIx does on a node that still has the files of a step
+    of the same number, from before its power was cut. The next step has another number.
+
+    Args:
+        after: what is known after the last attempt.
+        attempt: its number, from 1.
+    """
+    return cause_of(after) == LOST and after.outcome == NEVER and attempt < MOST_ATTEMPTS
 
 
 def cause_of(after: After) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from mpitrain.batch.decision import AGAIN, MOST_ATTEMPTS
 from mpitrain.commands.parsing import Commands, Parser
 
 MOST_REQUEUES = 50
@@ -39,6 +40,14 @@ def add(commands: Commands[Parser]) -> None:
         help="requeues in all after a time limit or a signal (%(default)s); those after a "
         "preemption or a lost node are not counted",
     )
+    command.add_argument(
+        "--attempt",
+        type=int,
+        default=MOST_ATTEMPTS,
+        metavar="K",
+        help=f"how often this start of the job has tried to start the ranks; exit code {AGAIN} "
+        "says that it is to try again at once, because none of them has run",
+    )
     command.set_defaults(run=_requeue)
 
 
@@ -50,4 +59,5 @@ def _requeue(options: argparse.Namespace) -> int:
         exit_code=options.exit_code,
         signal=options.signal,
         most_requeues=options.at_most,
+        attempt=options.attempt,
     )
