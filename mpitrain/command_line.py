@@ -18,6 +18,8 @@ from mpitrain.commands import (
     requeue,
     resume,
     simulate,
+    status,
+    submit,
     train,
 )
 from mpitrain.commands.parsing import Parser, say_error
@@ -25,7 +27,8 @@ from mpitrain.core.errors import FAILED, USER_MISTAKE, MpitrainError, UserError
 
 INTERRUPTED = 130
 COMMANDS = (
-    *(launch, train, resume, requeue),
+    *(launch, train, resume),
+    *(submit, status, requeue),
     *(replay, simulate, analyse),
     *(config, repair, doctor, bench),
 )
@@ -37,6 +40,8 @@ Data-parallel training over MPI with the consistency you choose.
   mpirun -n 4 python -m mpitrain train RUN.toml [key=value ...]   the same by your own launcher
   python -m mpitrain train RUN.toml [key=value ...]               one rank
   ... resume RUNDIR [key=value ...]                               go on from the last checkpoint
+  python -m mpitrain submit RUN.toml [key=value ...]              as a Slurm job that goes on itself
+  python -m mpitrain status RUNDIR                                how a run and its jobs stand
   python -m mpitrain replay RUNDIR [key=value ...]                the same steps again, one process
   python -m mpitrain simulate RUN.toml [key=value ...]            ranks that are only simulated
   python -m mpitrain analyse NAME RUNDIR ...                      what happened in a run

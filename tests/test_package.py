@@ -68,10 +68,11 @@ def metadata_of(wheel: Path) -> Message:
 
 
 def test_wheel_holds_the_package_and_nothing_else(wheel: Path) -> None:
-    """Every file of the package, the bundled data and the type marker too; no tests, no tools."""
+    """Every file of the package, data and type marker too, and of jobs/; no tests, no tools."""
     names = {name for name in contents_of(wheel) if ".dist-info/" not in name}
-    assert names == files_in(ROOT / "mpitrain")
-    assert {"mpitrain/data/digits.h5", "mpitrain/py.typed"} <= names
+    jobs = {f"mpitrain/{name}" for name in files_in(ROOT / "jobs")}
+    assert names == files_in(ROOT / "mpitrain") | jobs
+    assert {"mpitrain/data/digits.h5", "mpitrain/py.typed", "mpitrain/jobs/train.sbatch"} <= names
 
 
 def test_wheel_says_what_it_is(wheel: Path) -> None:

@@ -29,6 +29,8 @@ NOT_RUN = {
     "make run": "installs from the network; its rule is parsed below, its summary command runs",
     "make test": "is what runs this test; its rule is parsed below",
     "srun ": "needs Slurm; the same words run under mpirun",
+    "sbatch ": "needs Slurm; tests/slurm runs the template",
+    ".venv/bin/python -m mpitrain submit jobs/": "needs Slurm; with --dry-run it runs",
     ".venv/bin/python -m pip install ": "needs the network; tests install what is named there",
     ".venv/bin/python -m mpitrain launch -n 2 bench ": "measures for minutes; its name is checked",
     ".venv/bin/python -m mpitrain launch -n 4 bench ": "measures for minutes; its name is checked",

@@ -14,6 +14,14 @@ from mpitrain.slurm import ASK_LIMIT_S, duration_s
 SUBMIT_LIMIT_S = 60.0
 _PAIR = re.compile(r"(?:^| )([A-Za-z][\w/:.*&-]*)=")
 _TIME = "%Y-%m-%dT%H:%M:%S"
+SBATCH_SAYS = "sbatch: error: "
+_JOB = re.compile(r"\d{1,12}([+_]\d{1,9})?", re.ASCII)
+_UNKNOWN_JOB = "Invalid job id"
+_NOT_FOUND = 127  # exit code of a shell for a command that is not there
+_ENDED = {
+    *("BOOT_FAIL", "CANCELLED", "COMPLETED", "DEADLINE", "FAILED", "NODE_FAIL", "OUT_OF_MEMORY"),
+    *("PREEMPTED", "REVOKED", "TIMEOUT"),
+}
 
 
 @dataclass(frozen=True)
@@ -30,6 +38,11 @@ class Record:
     def state(self) -> str:
         """For example "RUNNING" or "PENDING"; of several the first, which is the base state."""
         return self.fields.get("JobState", "UNKNOWN").partition(",")[0].partition(" ")[0]
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether it waits, runs, or is about to do either."""
+        return self.state not in _ENDED
 
     @property
     def is_preempted(self) -> bool:
@@ -71,9 +84,23 @@ class Record:
 
 def record_of(job_id: str) -> Record | None:
     """Return what the controller knows of a job; None where it knows none or does not answer."""
-    code, text, _ = _call(["scontrol", "-o", "show", "job", job_id], limit_s=ASK_LIMIT_S)
+    return look_up(job_id)[0]
+
+
+def look_up(job_id: str) -> tuple[Record | None, str]:
+    """Return what the controller knows of a job, or None and why it does not answer.
+
+    That is empty where it does answer, and knows no such job.
+    """
+    if not _JOB.fullmatch(job_id):
+        return None, ""
+    code, text, trouble = _call(["scontrol", "-o", "show", "job", job_id], limit_s=ASK_LIMIT_S)
     line = text.partition("\n")[0]
-    return Record(parsed(line)) if code == 0 and line else None
+    if code == 0 and line:
+        return Record(parsed(line)), ""
+    if _UNKNOWN_JOB in trouble:
+        return None, ""
+    return None, trouble or f"scontrol ended with exit code {code}"
 
 
 def parsed(line: str) -> dict[str, str]:
@@ -103,8 +130,14 @@ def submit(command: Sequence[str], script: str) -> str:
     """
     code, text, trouble = _call(command, limit_s=SUBMIT_LIMIT_S, given=script)
     job_id = text.strip().partition(";")[0]
+    noise, is_sbatch, said = trouble.partition(SBATCH_SAYS)  # a site's file may speak before it
+    said = said.replace(f" {SBATCH_SAYS}", "; ") or noise
+    if code == _NOT_FOUND:
+        message = f"{said}; --dry-run prints the script"
+        raise UserError(message)
     if code != 0 or not job_id:
-        message = f"sbatch refused the job: {trouble or text.strip() or f'exit code {code}'}"
+        what = "sbatch refused the job" if is_sbatch else "the job was not submitted"
+        message = f"{what}: {said or text.strip() or f'exit code {code}'}"
         raise UserError(message)
     return job_id
 
