@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from mpitrain.analyse.npz import write_npz
-from mpitrain.analyse.output import new_file, size_bytes
+from mpitrain.analyse.output import check_output, new_file, size_bytes
 from mpitrain.analyse.tool import Answer, Tool, console
 from mpitrain.analysis.checkpoint_folder import (
     COMPLETE,
@@ -190,9 +190,7 @@ def _changes_table(changes: Sequence[Change]) -> Any:
 
 
 def _export(options: argparse.Namespace) -> Answer:
-    if options.out.suffix != ".npz":
-        message = f"--out must end in .npz, got {options.out}"
-        raise UserError(message)
+    check_output("--out", options.out, (".npz",))
     loaded = _load(options.places[0])
     with new_file(options.out) as file:
         write_npz(file, loaded.parameters)

@@ -8,6 +8,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from mpitrain.analyse.compare_plot import draw
+from mpitrain.analyse.picture import add_plot, check_plot
 from mpitrain.analyse.stragglers import new_table
 from mpitrain.analyse.tool import Answer, Tool, console
 from mpitrain.analysis.comparison import Group, Spread, Target, grid_of, groups_of, target_of
@@ -26,7 +28,7 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--target", type=float, help="metric (or loss) to reach; default: the best "
                         "that every run reached")  # fmt: skip
     parser.add_argument("--on", choices=("metric", "loss"), help="what --target is of")
-    parser.add_argument("--plot", type=Path, metavar="FILE", help="draw the curves: svg, png, pdf")
+    add_plot(parser)
     parser.add_argument("--equal", action="store_true", help="are these runs the same in all but "
                         "times? exit code 1 where not")  # fmt: skip
     parser.epilog = EXAMPLE
@@ -36,14 +38,13 @@ def _run(options: argparse.Namespace) -> Answer:
     if len(options.rundirs) < 2:  # a comparison
         message = "compare needs two run directories or more"
         raise UserError(message)
+    check_plot(options.plot)
     if options.equal:
         return _equal(options.rundirs)
     courses = [course_of(root) for root in options.rundirs]
     groups = groups_of(courses)
     target = target_of(courses, options.target, options.on)
     if options.plot is not None:
-        from mpitrain.analyse.compare_plot import draw
-
         draw(groups, target, options.plot)
     return Answer(facts_of(groups, target), lambda: _show(groups, target, options.plot))
 

@@ -9,16 +9,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mpitrain.analyse.tool import EXTRA
+from mpitrain.analyse.picture import COLOURS, GREY, picture
 from mpitrain.analysis.comparison import Group, Target, value_of
-from mpitrain.core.errors import UserError, reason
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-
-FORMATS = (".pdf", ".png", ".svg")
-COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#808790")
-"""Okabe and Ito's, which colour-blind people can tell apart."""
+    from matplotlib.figure import Figure
 
 SHORT = 70  # letters, of which two fit beside each other
 NUM_PLACES = 100  # of a mean
@@ -26,20 +22,16 @@ AXES = {"time_s": "training time, s", "samples": "samples", "steps": "steps of a
 
 
 def draw(groups: Sequence[Group], target: Target | None, path: Path) -> None:
-    """Draw the curves into a file.
+    """Draw the curves into a file, which ``check_plot`` found good.
 
     Raises:
-        UserError: the file cannot be of this kind or cannot be written, or matplotlib is missing.
+        OSError: it cannot be written.
     """
-    if path.suffix not in FORMATS:
-        message = f"--plot must end in one of {', '.join(FORMATS)}, got {path}"
-        raise UserError(message)
-    try:
-        from matplotlib.figure import Figure
-    except ModuleNotFoundError as error:
-        message = f"--plot needs matplotlib: {EXTRA}"
-        raise UserError(message) from error
-    figure = Figure(figsize=(9.6, 5.4), layout="constrained")
+    with picture(path, 9.6, 5.4) as figure:
+        _draw(figure, groups, target)
+
+
+def _draw(figure: Figure, groups: Sequence[Group], target: Target | None) -> None:
     panels = figure.subplots(2, len(AXES), sharex="col", sharey="row")
     for row, on in enumerate(("loss", "metric")):
         for panel, name in zip(panels[row], AXES, strict=True):
@@ -50,11 +42,6 @@ def draw(groups: Sequence[Group], target: Target | None, path: Path) -> None:
     handles, labels = panels[0][0].get_legend_handles_labels()
     num = 1 if max(map(len, labels), default=0) > SHORT else 2
     figure.legend(handles, labels, loc="outside lower center", ncols=num, frameon=False, fontsize=8)
-    try:
-        figure.savefig(path, dpi=150)
-    except OSError as error:
-        message = f"--plot {path}: cannot be written: {reason(error)}"
-        raise UserError(message) from error
 
 
 def _metric_name(groups: Sequence[Group]) -> str:
@@ -70,8 +57,7 @@ def _draw_panel(
         else:
             _draw_mean(panel, group, name, on, colour)
     if target is not None and target.on == on:
-        panel.axhline(target.value, color="#808790", linewidth=0.8, linestyle="--")
-    panel.spines[["top", "right"]].set_visible(False)
+        panel.axhline(target.value, color=GREY, linewidth=0.8, linestyle="--")
     panel.tick_params(labelsize=8)
 
 

@@ -10,13 +10,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
-from mpitrain.analyse.output import new_file, size_bytes
-from mpitrain.analyse.tool import EXTRA, Answer, Tool
-from mpitrain.analysis.available import available
+from mpitrain.analyse.output import check_library, check_output, new_file, size_bytes
+from mpitrain.analyse.tool import Answer, Tool
+from mpitrain.analysis.readable import open_readable
 from mpitrain.analysis.table_rows import SHARDS, Columns, column_types, table_slices
 from mpitrain.core.console import size_text
 from mpitrain.core.errors import UserError, unknown
-from mpitrain.storage.reading import open_log
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -56,9 +55,8 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _run(options: argparse.Namespace) -> Answer:
     _check(options)
-    found = available(open_log(options.rundir, log_root=options.log_root))
-    found.drop_unreadable()
-    per_shard = any(part.log.per_shard for part in found.parts())
+    run = open_readable(options.rundir, options.log_root)
+    per_shard = any(segment.log.per_shard for segment in run.segments())
     types = column_types(options.shards, per_shard=per_shard)
     if options.shards == "long" and not per_shard:
         message = f"{options.rundir} has no versions of shards: log.per_shard was off"
@@ -67,7 +65,7 @@ def _run(options: argparse.Namespace) -> Answer:
     schema = _schema({name: types[name] for name in chosen}, options.shards)
     num_rows = 0
     with _writer(options.out, schema) as write:
-        for columns in table_slices(found, chosen, options.shards):
+        for columns in table_slices(run, chosen, options.shards):
             table = _table(columns, schema)
             write(table)
             num_rows += table.num_rows
@@ -75,12 +73,12 @@ def _run(options: argparse.Namespace) -> Answer:
     size = None if is_quiet else size_bytes(options.out)
     facts = {
         "file": str(options.out), "rows": num_rows, "columns": chosen, "size_bytes": size,
-        "lives": len(found.stretches), "notes": found.notes,
+        "lives": len(run.chain), "notes": run.notes,
     }  # fmt: skip
 
     def show() -> None:
         told = sys.stderr if is_quiet else sys.stdout
-        told.write("".join(f"note: {note}\n" for note in found.notes))
+        told.write("".join(f"note: {note}\n" for note in run.notes))
         if not is_quiet:
             room = "" if size is None else f", {size_text(size)}"
             told.write(f"{options.out}: {num_rows} rows, {len(chosen)} columns{room}\n")
@@ -94,14 +92,9 @@ def _check(options: argparse.Namespace) -> None:
         if options.json:
             message = "--json and --out - both want standard output"
             raise UserError(message)
-    elif not options.out.name.endswith(ENDINGS):
-        message = f"--out must end in one of {', '.join(ENDINGS)}, got {options.out}"
-        raise UserError(message)
-    try:
-        import pyarrow  # noqa: F401  # whether it is there
-    except ModuleNotFoundError as error:
-        message = f"export needs pyarrow: {EXTRA}"
-        raise UserError(message) from error
+    else:
+        check_output("--out", options.out, ENDINGS)
+    check_library("pyarrow", "export")
 
 
 def _chosen(words: str | None, names: Sequence[str], shards: str) -> list[str]:

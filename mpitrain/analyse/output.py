@@ -1,12 +1,53 @@
-"""A file that a tool writes: it is there whole or not at all."""
+"""A file that a tool writes: refused before anything is read, or there whole, or not at all."""
 
 from __future__ import annotations
 
+import importlib.util
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
+
+from mpitrain.core.errors import UserError
+
+EXTRA = "pip install 'mpitrain[tools]'"
+
+
+def check_output(option: str, path: Path, endings: Sequence[str] = ("",)) -> None:
+    """Refuse what a tool cannot write to, before it reads a log.
+
+    Args:
+        option: that names the file.
+        path: the file.
+        endings: that its name may have.
+
+    Raises:
+        UserError: another ending, a folder, or a folder that is not there.
+    """
+    if not path.name.endswith(tuple(endings)):
+        few = " or ".join(endings) if len(endings) < 3 else f"one of {', '.join(endings)}"
+        message = f"{option} must end in {few}, got {path}"
+        raise UserError(message)
+    if path.is_dir() or not path.parent.is_dir():
+        fault = "is a directory" if path.is_dir() else "no such file or directory"
+        message = f"{option} {path}: {fault}"
+        raise UserError(message)
+
+
+def check_library(library: str, what: str) -> None:
+    """Refuse what needs a library that is not installed.
+
+    Args:
+        library: to be imported.
+        what: needs it, as a sentence begins.
+
+    Raises:
+        UserError: it is not there; says how to install it.
+    """
+    if importlib.util.find_spec(library) is None:
+        message = f"{what} needs {library}: {EXTRA}"
+        raise UserError(message)
 
 
 @contextmanager

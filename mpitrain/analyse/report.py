@@ -8,13 +8,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from mpitrain.analyse.output import new_file
-from mpitrain.analyse.tool import EXTRA, Answer, Tool
-from mpitrain.analysis.outline import Outline, hosts, outline_of, totals
+from mpitrain.analyse.output import check_library, check_output, new_file
+from mpitrain.analyse.tool import Answer, Tool
+from mpitrain.analysis.outline import Outline, outline_of, totals
 from mpitrain.analysis.report import Report
 from mpitrain.analysis.verify import verify
 from mpitrain.core.console import size_text
-from mpitrain.core.errors import UserError, reason
+from mpitrain.core.errors import UserError
 
 MAX_WHOLE = 8  # runs that have their own figures beside those of the comparison
 EXAMPLE = "example: report runs/bsp runs/ssp runs/asp --out modes.html"
@@ -34,15 +34,14 @@ def _run(options: argparse.Namespace) -> Answer:
     if options.log_root is not None and len(options.rundirs) > 1:
         message = "--log-root is the folder of one run's logs; give one RUNDIR with it"
         raise UserError(message)
+    check_output("--out", options.out)
+    for library in ("matplotlib", "jinja2"):
+        check_library(library, "report")
     runs = [outline_of(root, options.log_root) for root in options.rundirs]
     reports = [verify(root, log_root=options.log_root) for root in options.rundirs]
     text = page_text(runs, reports, options.title)
-    try:
-        with new_file(options.out) as file:
-            file.write(text.encode())
-    except OSError as error:
-        message = f"--out {options.out}: {reason(error)}"
-        raise UserError(message) from error
+    with new_file(options.out) as file:
+        file.write(text.encode())
     size = len(text.encode())
     facts = {
         "out": str(options.out.absolute()),
@@ -59,16 +58,9 @@ def _run(options: argparse.Namespace) -> Answer:
 
 
 def page_text(runs: Sequence[Outline], reports: Sequence[Report], title: str | None = None) -> str:
-    """Return the page about some runs.
+    """Return the page about some runs."""
+    import matplotlib as mpl
 
-    Raises:
-        UserError: a library that draws it is not installed.
-    """
-    try:
-        import matplotlib as mpl
-    except ModuleNotFoundError as error:
-        message = f"a report needs matplotlib for its figures: {EXTRA}"
-        raise UserError(message) from error
     from mpitrain.analyse.page.content import comparison_of, labels_of, section_of
     from mpitrain.analyse.page.page import page_of
     from mpitrain.analyse.page.style import RC
@@ -84,18 +76,16 @@ def page_text(runs: Sequence[Outline], reports: Sequence[Report], title: str | N
 
 def facts_of(run: Outline, report: Report) -> dict[str, Any]:
     """Return what the page says of a run, for programs."""
-    binned = run.binned
+    binned, said = run.binned, run.overview
+    seconds = {rank["rank"]: rank["seconds"] for rank in said["per_rank"]}
     return {
-        **run.facts,
-        "result": dict(run.result),
-        "hosts": hosts(run),
+        **said,
         **totals(run),
         "rank_numbers": binned.ranks,
         "per_rank": {name: binned.total(name) for name in binned.sums if name != "lead_max"},
-        "elapsed_s": binned.elapsed_s,
+        "elapsed_s": [seconds[rank] for rank in binned.ranks],
         "waited_s": binned.waited_s,
         "staleness_counts": binned.staleness_counts(),
-        "evaluations": run.evaluations,
         "notes": run.notes,
         "verify": report.to_json(),
     }

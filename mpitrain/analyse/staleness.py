@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mpitrain.analyse.picture import add_plot, check_plot
 from mpitrain.analyse.staleness_plot import save_plot
 from mpitrain.analyse.tables import say_missing, table
 from mpitrain.analyse.tool import Answer, Tool, console
@@ -28,11 +29,12 @@ MAX_ROWS, MAX_TIMES = 32, 10
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("rundir", type=Path, metavar="RUNDIR")
     parser.add_argument("--log-root", type=Path, help="folder of the logs, if not RUNDIR/log")
-    parser.add_argument("--plot", type=Path, metavar="FILE", help="also draw: .svg, .png or .pdf")
+    add_plot(parser)
     parser.epilog = "Example: mpitrain analyse staleness runs/first --plot staleness.svg"
 
 
 def _run(options: argparse.Namespace) -> Answer:
+    check_plot(options.plot)
     run = open_readable(options.rundir, options.log_root)
     facts = run_facts(run)
     facts |= {"staleness_limit": limit_of(run), **distribution_of(run).facts()}

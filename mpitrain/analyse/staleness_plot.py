@@ -8,54 +8,27 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mpitrain.analyse.tool import EXTRA
+from mpitrain.analyse.picture import BLUE, GREY, ORANGE, picture
 from mpitrain.analyse.words import mode_of
-from mpitrain.core.errors import UserError
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 Facts = Mapping[str, Any]
 
-FORMATS = (".pdf", ".png", ".svg")
-BLUE, ORANGE, GREY = "#0072b2", "#d55e00", "#6f7680"
 SHADES = {"mean": (BLUE, 1.8), "p90": ("#56a5d0", 1.2), "p99": ("#9cc9e2", 1.2), "max": (GREY, 0.8)}
 NAMES = {"mean": "mean", "p90": "90 %", "p99": "99 %", "max": "largest"}
 MAX_BARS = 120
 UNITS = {"staleness": "updates of other ranks", "lead": "steps ahead of the slowest"}
-STYLE: dict[Any, object] = {
-    "font.size": 9,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.edgecolor": GREY,
-    "axes.titlesize": 10,
-    "axes.titlelocation": "left",
-    "svg.hashsalt": "mpitrain",
-}
 
 
 def save_plot(facts: Facts, path: Path) -> None:
-    """Draw what ``staleness`` found.
-
-    Args:
-        facts: of the tool.
-        path: ends in .svg, .png or .pdf; is replaced.
+    """Draw what ``staleness`` found into a file, which ``check_plot`` found good.
 
     Raises:
-        UserError: another ending, or matplotlib is not installed.
         OSError: it cannot be written.
     """
-    if path.suffix not in FORMATS:
-        message = f"--plot must end in one of {', '.join(FORMATS)}, got {path}"
-        raise UserError(message)
-    try:
-        import matplotlib as mpl
-        from matplotlib.figure import Figure
-    except ModuleNotFoundError as error:
-        message = f"--plot needs matplotlib: {EXTRA}"
-        raise UserError(message) from error
-    with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(9, 6), layout="constrained")
+    with picture(path, 9, 6) as figure:
         panels = figure.subplots(2, 2)
         figure.suptitle(
             f"{facts['run']}: {mode_of(facts)}, {facts['ranks']} ranks", x=0.01, ha="left"
@@ -64,8 +37,6 @@ def save_plot(facts: Facts, path: Path) -> None:
         _draw_ranks(panels[0, 1], facts)
         _draw_time(panels[1, 0], facts, "staleness", facts["staleness_limit"])
         _draw_time(panels[1, 1], facts, "lead", facts["bound"])
-        metadata = {"Date": None} if path.suffix == ".svg" else None
-        figure.savefig(path, dpi=150, metadata=metadata)
 
 
 def _draw_counts(panel: Axes, facts: Facts) -> None:

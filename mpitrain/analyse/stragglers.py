@@ -10,13 +10,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mpitrain.analyse.picture import add_plot, check_plot
+from mpitrain.analyse.stragglers_plot import save_plot
 from mpitrain.analyse.tool import Answer, Tool, console
 from mpitrain.analysis.delays import Delays, delays_of
 from mpitrain.analysis.lateness import LEAST_ROWS, Straggler, others_median
 from mpitrain.analysis.phases import OWN
+from mpitrain.analysis.readable import open_readable
 from mpitrain.schedules.what_if import Outcome, outcomes_of, trace_of
-from mpitrain.storage.reading import LifeLog, open_log
-from mpitrain.storage.timeline import chain_of
+from mpitrain.storage.reading import LifeLog
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -30,16 +32,20 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("rundir", type=Path, metavar="RUNDIR")
     parser.add_argument("--log-root", type=Path, help="folder of the logs, if not RUNDIR/log")
     parser.add_argument("--no-prediction", action="store_true", help="simulate no other bounds")
+    add_plot(parser)
     parser.epilog = EXAMPLE
 
 
 def _run(options: argparse.Namespace) -> Answer:
-    log = open_log(options.rundir, log_root=options.log_root)
-    delays = delays_of(log)
-    outcomes, why = (
-        _predicted(chain_of(log.lives)[0][-1].life) if not options.no_prediction else ([], "")
-    )
-    return Answer(facts_of(delays, outcomes, why), lambda: _show(delays, outcomes, why))
+    check_plot(options.plot)
+    run = open_readable(options.rundir, options.log_root)
+    delays = delays_of(run)
+    outcomes, why = ([], "") if options.no_prediction else _predicted(run.newest)
+    facts = facts_of(delays, outcomes, why)
+    if options.plot is not None:
+        save_plot(delays, options.rundir.absolute().name, options.plot)
+        facts["plot"] = str(options.plot)
+    return Answer(facts, lambda: _show(delays, outcomes, why, options.plot))
 
 
 def _predicted(life: LifeLog) -> tuple[list[Outcome], str]:
@@ -88,7 +94,7 @@ def _facts_of_rank(delays: Delays, rank: int) -> dict[str, Any]:
     }
 
 
-def _show(delays: Delays, outcomes: Sequence[Outcome], why: str) -> None:
+def _show(delays: Delays, outcomes: Sequence[Outcome], why: str, plot: Path | None = None) -> None:
     out = console()
     out.print(_heading(delays))
     for line in verdict_lines(delays):
@@ -101,6 +107,8 @@ def _show(delays: Delays, outcomes: Sequence[Outcome], why: str) -> None:
         out.print(_table_of_outcomes(delays, outcomes))
     for line in _last_lines(delays, outcomes, why):
         out.print(line)
+    if plot is not None:
+        out.print(f"drawn: {plot}")
 
 
 def _heading(delays: Delays) -> str:

@@ -14,13 +14,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from mpitrain.analyse.output import check_library
 from mpitrain.core.errors import FAILED, USER_MISTAKE, LogError, MpitrainError, UserError, reason
 
 if TYPE_CHECKING:
     from rich.console import Console
 
 INTERRUPTED = 130
-EXTRA = "pip install 'mpitrain[tools]'"
 
 
 @dataclass(frozen=True)
@@ -120,11 +120,9 @@ def console() -> Console:
     Raises:
         UserError: the library for tables is not installed.
     """
-    try:
-        from rich.console import Console
-    except ModuleNotFoundError as error:
-        message = f"the tools need rich for their tables: {EXTRA}, or --json"
-        raise UserError(message) from error
+    check_library("rich", "without --json a tool")
+    from rich.console import Console
+
     is_terminal = sys.stdout.isatty()
     return Console(highlight=False, soft_wrap=not is_terminal, width=None if is_terminal else 120)
 

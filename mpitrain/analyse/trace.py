@@ -12,14 +12,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from mpitrain.analyse.output import new_file, size_bytes
+from mpitrain.analyse.output import check_output, new_file, size_bytes
 from mpitrain.analyse.tool import Answer, Tool, plain
-from mpitrain.analysis.available import Available, available
+from mpitrain.analysis.readable import Opened, open_readable
 from mpitrain.analysis.spans import Window
 from mpitrain.analysis.trace import Told, Write, write_trace
 from mpitrain.core.console import counted, size_text
 from mpitrain.core.errors import UserError
-from mpitrain.storage.reading import open_log
 
 ENDINGS = (".json", ".json.gz")
 GZIP_LEVEL = 1
@@ -66,18 +65,15 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(options: argparse.Namespace) -> Answer:
-    if not options.out.name.endswith(ENDINGS):
-        message = f"--out must end in {' or '.join(ENDINGS)}, got {options.out}"
-        raise UserError(message)
+    check_output("--out", options.out, ENDINGS)
     window = _window(options)
-    found = available(open_log(options.rundir, log_root=options.log_root))
-    found.drop_unreadable()
+    run = open_readable(options.rundir, options.log_root)
     with _text_file(options.out) as write:
-        write(f'{{"displayTimeUnit":"ms","otherData":{json.dumps(_head(options, found))},\n')
+        write(f'{{"displayTimeUnit":"ms","otherData":{json.dumps(_head(options, run))},\n')
         write('"traceEvents":[\n')
-        told = write_trace(found, window, options.arrows, write)
+        told = write_trace(run, window, options.arrows, write)
         write("\n]}\n")
-    facts = _facts(options.out, told, found)
+    facts = _facts(options.out, told, run)
 
     def show() -> None:
         sys.stdout.write("".join(f"{line}\n" for line in _lines(facts, told)))
@@ -121,27 +117,27 @@ def _put(file: Any, text: str) -> None:
     file.write(text.encode())
 
 
-def _head(options: argparse.Namespace, found: Available) -> dict[str, Any]:
+def _head(options: argparse.Namespace, run: Opened) -> dict[str, Any]:
     """Return what the trace says of the run."""
-    newest = found.stretches[-1].life
+    newest = run.newest
     said = {name: newest.attributes[name] for name in SAID if name in newest.attributes}
     errors = {
-        f"rank {part.rank}": part.log.attributes.get("clock_error_s")
-        for part in found.parts_of(found.stretches[-1])
+        f"rank {rank}": log.attributes.get("clock_error_s")
+        for rank, log in run.newest.ranks.items()
     }
     head: dict[str, Any] = plain({"run": options.rundir.name, **said, "clock_error_s": errors})
     return head
 
 
-def _facts(path: Path, told: Told, found: Available) -> dict[str, Any]:
+def _facts(path: Path, told: Told, run: Opened) -> dict[str, Any]:
     agree = None if told.late_s is None else told.late_s <= ROUNDING_S
     return {
         "file": str(path), "size_bytes": size_bytes(path), "steps": told.steps,
-        "ranks": len({part.rank for part in found.parts()}),
+        "ranks": len({segment.rank for segment in run.segments()}),
         "from_s": (told.first_ns or 0) / 1e9, "to_s": told.last_ns / 1e9,
         "lives_s": told.lives_s, "arrows": told.arrows, "nth_update": told.nth_update,
         "clocks": {"stated_error_s": told.error_s, "late_s": told.late_s, "agree": agree},
-        "notes": found.notes,
+        "notes": run.notes,
     }  # fmt: skip
 
 

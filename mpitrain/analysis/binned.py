@@ -12,11 +12,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mpitrain.analysis.pieces import Piece, pieces_of
-from mpitrain.analysis.rank_rows import PHASES, Times, read_rank_rows
+from mpitrain.analysis.phases import LOGGED, Phases, read_phases
+from mpitrain.analysis.pieces import Piece, pieces_of, size_of
 from mpitrain.analysis.readable import Opened
-from mpitrain.analysis.time_axis import TimeAxis
-from mpitrain.core.errors import LogError
+from mpitrain.analysis.time_axis import PHASES, Times
 
 MAX_BINS = 240
 ROWS_PER_BIN = 4
@@ -25,6 +24,9 @@ MAX_COUNTED = 64
 
 SUMS = ("steps", "samples", "loss", "loss_samples", "staleness", "lead", "lead_max", *PHASES)
 _COLUMNS = ("lead", "staleness_mean", "loss", "num_samples")
+_ORDER = PHASES
+_BSP_ORDER = ("read_s", "compute_s", "wait_s", "write_s")
+"""In bsp the wait is the collective, which comes after the gradient."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,7 +41,6 @@ class Binned:
             phases are the seconds that lie in the bin.
         counts: (staleness,), int64: updates by their mean staleness, rounded; per rank, or of all
             together where there are more than ``MAX_COUNTED`` ranks.
-        elapsed_s: (R,), float64: seconds of the lives that a rank took part in, to its last step.
         waited_s: (R, N + 1), float64: how long each waited for rank 0 to N - 1, and for nobody.
         pieces: the lives.
         notes: what is lacking.
@@ -49,7 +50,6 @@ class Binned:
     ranks: list[int]
     sums: dict[str, npt.NDArray[np.float64]]
     counts: list[npt.NDArray[np.int64]]
-    elapsed_s: Times
     waited_s: npt.NDArray[np.float64]
     pieces: list[Piece]
     notes: list[str] = field(default_factory=list)
@@ -85,60 +85,58 @@ class Binned:
         return table
 
 
-def binned_of(run: Opened, axis: TimeAxis, num_bins: int | None = None) -> Binned:
+def binned_of(run: Opened, num_bins: int | None = None) -> Binned:
     """Bin the timeline of a run.
 
     Args:
         run: its logs.
-        axis: its time.
         num_bins: of time; None chooses by the number of rows, at most ``MAX_BINS``.
 
     Raises:
         LogError: no rank has a row.
     """
-    notes: list[str] = []
-    pieces = pieces_of(run, axis, notes)
+    pieces, notes = pieces_of(run)
     ranks = sorted({rank for piece in pieces for rank in piece.segments})
-    if not ranks:
-        message = f"{run.log.directory.root}: no step is logged yet"
-        raise LogError("; ".join([message, *run.missing[:1], *notes[:1]]))
     bins = num_bins or min(MAX_BINS, max(8, run.num_rows // len(ranks) // ROWS_PER_BIN))
-    edges_s = axis.edges_s(bins)
-    size = 1 + max(max(ranks), *(stretch.life.size - 1 for stretch in run.chain))
     binned = Binned(
-        edges_s,
+        run.axis.edges_s(bins),
         ranks,
         {name: np.zeros((len(ranks), bins)) for name in SUMS},
         [],
-        np.zeros(len(ranks)),
-        np.zeros((len(ranks), size + 1)),
+        np.zeros((len(ranks), size_of(pieces) + 1)),
         pieces,
         notes,
     )
     for index, rank in enumerate(ranks):
-        binned.counts.append(_add_rank(binned, index, rank, size))
+        binned.counts.append(_add_rank(binned, index, rank))
         if len(ranks) > MAX_COUNTED:
             binned.counts[:] = [binned.staleness_counts()]
     return binned
 
 
-def _add_rank(binned: Binned, index: int, rank: int, size: int) -> npt.NDArray[np.int64]:
+def _add_rank(binned: Binned, index: int, rank: int) -> npt.NDArray[np.int64]:
     """Add the rows of one rank to the sums; return its counts by staleness."""
     counts = np.zeros(1, np.int64)
+    size = binned.waited_s.shape[1] - 1
     for piece in binned.pieces:
         if rank not in piece.segments:
             continue
-        rows = read_rank_rows(piece.segments[rank], piece.mode, _COLUMNS)
-        ended_s = rows.ended_s() + piece.offset_s
-        _add_steps(binned, index, rows.columns, ended_s)
-        for phase in PHASES:
-            began_s = rows.phase_began_s(phase) + piece.offset_s
-            spans_s = rows.columns[phase]
-            binned.sums[phase][index] += seconds_in_bins(binned.edges_s, began_s, spans_s)
-        binned.elapsed_s[index] += float(ended_s[-1]) - piece.start_s
-        binned.waited_s[index] += piece.waited_s(rank, size)
-        counts = _added(counts, _counts(rows.columns["staleness_mean"]))
+        phases = read_phases(piece.segments[rank], _COLUMNS)
+        _add_steps(binned, index, phases.more, phases.ended_s + piece.offset_s)
+        _add_phases(binned, index, phases, piece)
+        binned.waited_s[index] += piece.waited_s(rank, phases, size)
+        counts = _added(counts, _counts(phases.more["staleness_mean"]))
     return counts
+
+
+def _add_phases(binned: Binned, index: int, phases: Phases, piece: Piece) -> None:
+    """Add the seconds of each phase to the bins in which they lie."""
+    own_s = {f"{name}_s": own_s for name, own_s in zip(LOGGED, phases.own_s, strict=False)}
+    spans_s = own_s | {"wait_s": phases.wait_s}
+    began_s = phases.began_s + piece.offset_s
+    for name in _BSP_ORDER if piece.mode == "bsp" else _ORDER:
+        binned.sums[name][index] += seconds_in_bins(binned.edges_s, began_s, spans_s[name])
+        began_s = began_s + spans_s[name]
 
 
 def _add_steps(

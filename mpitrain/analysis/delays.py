@@ -11,13 +11,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mpitrain.analysis.attributes import needed_terms_of
 from mpitrain.analysis.lateness import Straggler, Windows, stragglers_of
 from mpitrain.analysis.phases import OWN, Phases, Seconds, read_phases
-from mpitrain.analysis.waiting import LastAt, seen_at, waited_for
+from mpitrain.analysis.pieces import Piece, pieces_of, size_of
+from mpitrain.analysis.readable import Opened
 from mpitrain.core.errors import LogError
-from mpitrain.storage.reading import RunLog
-from mpitrain.storage.timeline import Segment, Stretch, chain_of
 
 NUM_LONGEST = 5
 MOST_RANKS = 10_000
@@ -102,142 +100,72 @@ class Delays:
         return float(self.num_rows.sum()) / self.seconds if self.seconds else 0.0
 
 
-def delays_of(log: RunLog) -> Delays:
+def delays_of(run: Opened) -> Delays:
     """Find where the time of a run went.
 
     Raises:
-        LogError: no log can be read, none has a step, or rows are not in their file.
+        LogError: no rank has a step, or rows are not in their file.
     """
-    chain, reason = chain_of(log.lives)
-    notes = _missing(log, chain, reason)
-    if not chain:
-        raise LogError(notes[0] if notes else f"{log.directory.root} has no log to read")
-    scenes = [_Scene(stretch) for stretch in chain]
-    if not any(scene.num_rows for scene in scenes):
-        message = f"{log.directory.root}: no rank has a step in its log yet"
-        raise LogError(message)
-    return _Sums(scenes).delays(notes)
-
-
-def _missing(log: RunLog, chain: Sequence[Stretch], reason: str | None) -> list[str]:
-    counted = {stretch.life.life for stretch in chain} or {life.life for life in log.lives}
-    notes = [
-        f"{path}: {why}: nothing is known of this rank, waiting for it is shown as for nobody"
-        for life in log.lives
-        if life.life in counted
-        for path, why in life.missing
-    ]
-    if reason is not None:
-        notes.append(f"the timeline breaks off, the steps before are not counted: {reason}")
-    for stretch in chain:
-        short = [s.log.path for s in stretch.segments() if s.num_rows < _wanted(stretch, s)]
-        notes += [f"{path} lacks rows that a later life started from" for path in short]
-    return notes
-
-
-def _wanted(stretch: Stretch, segment: Segment) -> int:
-    rank = int(segment.log.attributes.get("rank", -1))
-    return stretch.num_rows.get(rank, 0)
-
-
-class _Scene:
-    """One life, looked at for the first time: who was last at every clock, begin and end."""
-
-    def __init__(self, stretch: Stretch) -> None:
-        self.life = stretch.life
-        terms = needed_terms_of(stretch.life)
-        self.mode, self.bound = terms.mode, terms.bound
-        self.segments = dict(zip(stretch.life.ranks, stretch.segments(), strict=True))
-        self.last = LastAt()
-        self.num_rows = 0
-        self.began_s, self.ended_s = np.inf, -np.inf
-        for rank, segment in self.segments.items():
-            self._look(rank, read_phases(segment))
-
-    def _look(self, rank: int, phases: Phases) -> None:
-        if not phases.num_rows:
-            return
-        self.last.see(rank, phases, seen_at(phases, self.mode))
-        self.num_rows += phases.num_rows
-        self.began_s = min(self.began_s, float(phases.began_s[0]))
-        self.ended_s = max(self.ended_s, float(phases.ended_s.max()))
-
-    @property
-    def seconds(self) -> float:
-        return self.ended_s - self.began_s if self.num_rows else 0.0
+    pieces, notes = pieces_of(run)
+    num_missing = sum(len(stretch.life.missing) for stretch in run.chain)
+    if num_missing:
+        what = "nothing is known of ranks whose logs are missing"
+        notes.append(f"{what}: waiting for them is shown as for nobody")
+    sums = _Sums(pieces, run.axis.seconds, run.num_rows)
+    return Delays(
+        mode=pieces[-1].mode,
+        bound=pieces[-1].bound,
+        size=len(sums.num_rows),
+        num_lives=len(run.chain),
+        seconds=run.axis.seconds,
+        hosts=_hosts(pieces),
+        num_rows=sums.num_rows,
+        wait_s=sums.wait_s,
+        own_s=sums.own_s,
+        idle_s=sums.idle_s,
+        waited_s=sums.waited_s,
+        windows=sums.windows,
+        stragglers=stragglers_of(sums.windows),
+        longest=sorted(sums.longest, key=lambda step: -step.own_s)[:NUM_LONGEST],
+        num_missing=num_missing,
+        notes=[*run.missing, *notes],
+    )
 
 
 class _Sums:
-    """All lives, looked at for the second time."""
+    """All lives, looked at for the second time; attributes as those of ``Delays``."""
 
-    def __init__(self, scenes: Sequence[_Scene]) -> None:
-        self._scenes = scenes
-        self._size = max(max(scene.life.size, 1 + max(scene.segments)) for scene in scenes)
-        if self._size > MOST_RANKS:
-            message = f"who waited for whom is told of up to {MOST_RANKS} ranks, got {self._size}"
+    def __init__(self, pieces: Sequence[Piece], seconds: float, num_rows: int) -> None:
+        size = size_of(pieces)
+        if size > MOST_RANKS:
+            message = f"who waited for whom is told of up to {MOST_RANKS} ranks, got {size}"
             raise LogError(message)
-        size, seconds = self._size, sum(scene.seconds for scene in scenes)
-        num_rows = sum(scene.num_rows for scene in scenes)
-        self._seconds = seconds
-        self._windows = Windows(size, seconds, num_rows / size)
-        self._rows = np.zeros(size, np.int64)
-        self._wait_s, self._idle_s = np.zeros(size), np.zeros(size)
-        self._own_s = np.zeros((size, len(OWN)))
-        self._waited_s = np.zeros((size, size + 1))
-        self._longest: list[LongStep] = []
-        self._left_out: list[str] = []
-        offset_s = 0.0
-        for scene in scenes:
-            for rank, segment in scene.segments.items():
-                self._add(scene, rank, segment, offset_s - scene.began_s)
-            offset_s += scene.seconds
+        self.windows = Windows(size, seconds, num_rows / size)
+        self.num_rows = np.zeros(size, np.int64)
+        self.wait_s, self.idle_s = np.zeros(size), np.zeros(size)
+        self.own_s = np.zeros((size, len(OWN)))
+        self.waited_s = np.zeros((size, size + 1))
+        self.longest: list[LongStep] = []
+        for piece in pieces:
+            for rank, segment in piece.segments.items():
+                self._add(piece, rank, read_phases(segment))
 
-    def _add(self, scene: _Scene, rank: int, segment: Segment, offset_s: float) -> None:
-        phases = read_phases(segment)
-        if phases.num_left_out:
-            place, num = segment.log.path, phases.num_left_out
-            self._left_out.append(f"{place}: {num} rows have no valid times; verify says which")
-        if not phases.num_rows:
-            return
-        self._windows.add(rank, phases, offset_s)
-        self._rows[rank] += phases.num_rows
-        self._wait_s[rank] += phases.wait_s.sum()
-        self._own_s[rank] += phases.own_s.sum(axis=1)
-        if segment.log.is_closed:  # else its last rows may be missing
-            self._idle_s[rank] += scene.ended_s - float(phases.ended_s[-1])
-        whom, lost_s = waited_for(rank, phases, scene.last, scene.mode, scene.bound)
-        lost_s = np.minimum(lost_s, phases.wait_s)
-        # NOBODY is -1, the last column
-        self._waited_s[rank] += np.roll(np.bincount(whom + 1, lost_s, self._size + 1), -1)
-        self._waited_s[rank, -1] += float((phases.wait_s - lost_s).sum())
-        self._longest += _longest(rank, scene.life.life, phases, offset_s)
-
-    def delays(self, notes: list[str]) -> Delays:
-        newest = self._scenes[-1]
-        return Delays(
-            mode=newest.mode,
-            bound=newest.bound,
-            size=self._size,
-            num_lives=len(self._scenes),
-            seconds=self._seconds,
-            hosts=_hosts(self._scenes, self._size),
-            num_rows=self._rows,
-            wait_s=self._wait_s,
-            own_s=self._own_s,
-            idle_s=self._idle_s,
-            waited_s=self._waited_s,
-            windows=self._windows,
-            stragglers=stragglers_of(self._windows),
-            longest=sorted(self._longest, key=lambda step: -step.own_s)[:NUM_LONGEST],
-            num_missing=sum(len(scene.life.missing) for scene in self._scenes),
-            notes=[*notes, *self._left_out],
-        )
+    def _add(self, piece: Piece, rank: int, phases: Phases) -> None:
+        self.windows.add(rank, phases, piece.offset_s)
+        self.num_rows[rank] += phases.num_rows
+        self.wait_s[rank] += phases.wait_s.sum()
+        self.own_s[rank] += phases.own_s.sum(axis=1)
+        if piece.segments[rank].log.is_closed:  # else its last rows may be missing
+            idle_s = piece.stop_s - piece.offset_s - float(phases.ended_s[-1])
+            self.idle_s[rank] += max(0.0, idle_s)
+        self.waited_s[rank] += piece.waited_s(rank, phases, len(self.num_rows))
+        self.longest += _longest(rank, piece.life, phases, piece.offset_s)
 
 
-def _hosts(scenes: Sequence[_Scene], size: int) -> list[str]:
-    found = [""] * size
-    for scene in scenes:
-        for rank, segment in scene.segments.items():
+def _hosts(pieces: Sequence[Piece]) -> list[str]:
+    found = [""] * size_of(pieces)
+    for piece in pieces:
+        for rank, segment in piece.segments.items():
             found[rank] = str(segment.log.attributes.get("host", ""))
     return found
 

@@ -17,7 +17,7 @@ from mpitrain.analysis.histogram import DENSE, Histogram
 from mpitrain.analysis.readable import Opened
 from mpitrain.analysis.scan import Rows, scan
 from mpitrain.analysis.staleness import OthersInSlices
-from mpitrain.analysis.time_axis import TimeAxis, time_axis
+from mpitrain.analysis.time_axis import TimeAxis
 from mpitrain.storage.reading import Segment
 from mpitrain.storage.schema import SHARD_COLUMNS
 
@@ -104,11 +104,9 @@ class Distribution:
 
 def distribution_of(run: Opened) -> Distribution:
     """Count the rows on the timeline of a run, rank after rank."""
-    found = Distribution(time_axis(run.chain))
-    for index, stretch in enumerate(run.chain):
-        for segment in stretch.segments():
-            counting = Counting(found, segment, found.axis.offset_s(index))
-            scan(segment.log, [counting], segment.num_rows)
+    found = Distribution(run.axis)
+    for segment, offset_s in run.timed_segments():
+        scan(segment.log, [Counting(found, segment, offset_s)], segment.num_rows)
     return found
 
 
@@ -126,10 +124,9 @@ class Counting:
         self._has_versions = segment.log.per_shard
         staleness = SHARD_COLUMNS if self._has_versions else ("staleness_max",)
         self.names = ("began_s", "lead", "own_missing", *staleness)
-        self.rank = int(segment.log.path.stem.removeprefix("rank-"))
         self._others = OthersInSlices(segment.log)
         self._edges_s = found.axis.edges_s(NUM_PARTS)
-        self._of_rank = found.per_rank.setdefault(self.rank, _histograms())
+        self._of_rank = found.per_rank.setdefault(segment.rank, _histograms())
 
     def look(self, first: int, rows: Rows) -> None:
         """Count a slice."""
@@ -197,7 +194,7 @@ class Counting:
         largest = others.max(axis=1)
         rows = np.argsort(-largest, kind="stable")[:NUM_EXTREMES].tolist()
         extremes += [
-            Extreme(int(largest[row]), self._segment.life, self.rank, first + row,
+            Extreme(int(largest[row]), self._segment.life, self._segment.rank, first + row,
                     float(began_s[row]) + self._offset_s)
             for row in rows
             if largest[row] > least

@@ -48,6 +48,16 @@ def table_of(tables: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     return table if isinstance(table, Mapping) else {}
 
 
+def settings_of(tables: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings of run.toml by dotted name."""
+    return {
+        f"{table}.{name}": value
+        for table, settings in tables.items()
+        if isinstance(settings, Mapping)
+        for name, value in settings.items()
+    }
+
+
 def number_of(values: Mapping[str, Any], name: str) -> int | float | None:
     """Return a number that a file says, None where it is missing or is none."""
     value = values.get(name)

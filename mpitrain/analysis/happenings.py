@@ -7,12 +7,11 @@ from typing import Any
 
 from mpitrain.analysis.facts import number_of
 from mpitrain.analysis.readable import Opened
-from mpitrain.analysis.time_axis import TimeAxis
 
 _NO_METRIC = ("steps", "loss")
 
 
-def events_of(run: Opened, axis: TimeAxis) -> list[dict[str, Any]]:
+def events_of(run: Opened) -> list[dict[str, Any]]:
     """Return the events on the timeline: time_s on the axis, life, rank, kind, detail; in order.
 
     What a life did after the checkpoint that the next one started from does not count, where its
@@ -27,7 +26,7 @@ def events_of(run: Opened, axis: TimeAxis) -> list[dict[str, Any]]:
                 if after is not None and isinstance(steps, int) and steps > after:
                     continue
                 found.append(
-                    {"time_s": time_s + axis.offset_s(index), "life": stretch.life.life,
+                    {"time_s": run.axis.moment_s(index, time_s), "life": stretch.life.life,
                      "rank": rank, "kind": kind, "detail": detail}
                 )  # fmt: skip
     return sorted(found, key=lambda event: (event["life"], event["time_s"]))

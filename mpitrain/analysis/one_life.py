@@ -125,7 +125,7 @@ class _LifeChecks:
         if self._versions is not None and log.num_rows:
             notes.append(WrittenVersions(rank, self._versions))
         if self._guarantee is not None and log.num_rows:
-            notes.append(self._guarantee.viewer(rank))
+            notes += self._guarantee.viewers(rank)
         return notes
 
     def _finish_synchronous(self) -> Iterator[Finding]:

@@ -9,16 +9,17 @@ from typing import Any
 
 import numpy as np
 
-from mpitrain.analysis.binned import Binned, binned_of, quantile_of
-from mpitrain.analysis.facts import configuration_of, hosts_of, read_or_empty, run_facts
-from mpitrain.analysis.happenings import evaluations_of, events_of
-from mpitrain.analysis.rank_rows import PHASES
+from mpitrain.analysis.binned import Binned, binned_of
+from mpitrain.analysis.facts import settings_of
+from mpitrain.analysis.happenings import events_of
+from mpitrain.analysis.overview import overview_of
 from mpitrain.analysis.readable import open_readable
-from mpitrain.analysis.time_axis import time_axis
-from mpitrain.storage.reading import LifeLog
 
 NOT_SETTINGS = ("run.directory", "environment.run_id")
 """What is never the same in two runs."""
+
+TOTALS = ("samples", "seconds", "steps_per_s", "samples_per_s", "shares")
+QUANTILES = {"0.5": "p50", "0.9": "p90", "0.99": "p99", "1.0": "max"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,27 +28,37 @@ class Outline:
 
     Attributes:
         root: the run directory.
-        facts: of ``run_facts``.
+        overview: what ``summary`` tells of it.
         binned: its timeline.
         events: on the timeline, in order.
-        evaluations: those of them that are.
-        config: run.toml, by table; empty where it cannot be read.
-        result: result.json, empty where there is none.
-        newest: the newest life on the timeline.
         num_lives: lives on the timeline.
         notes: what is lacking.
     """
 
     root: Path
-    facts: Mapping[str, Any]
+    overview: Mapping[str, Any]
     binned: Binned
     events: list[dict[str, Any]]
-    evaluations: list[dict[str, Any]]
-    config: Mapping[str, Any]
-    result: Mapping[str, Any]
-    newest: LifeLog
     num_lives: int
     notes: list[str]
+
+    @property
+    def evaluations(self) -> list[dict[str, Any]]:
+        """Those of the events that are."""
+        found: list[dict[str, Any]] = self.overview["evaluations"]
+        return found
+
+    @property
+    def config(self) -> Mapping[str, Any]:
+        """The tables of run.toml; empty where it cannot be read."""
+        tables: Mapping[str, Any] = self.overview["configuration"]
+        return tables
+
+    @property
+    def result(self) -> Mapping[str, Any]:
+        """What result.json says; empty where there is none."""
+        result: Mapping[str, Any] = self.overview["result"]
+        return result
 
     @property
     def mode(self) -> str:
@@ -73,46 +84,33 @@ def outline_of(directory: Path, log_root: Path | None = None) -> Outline:
         LogError: there is no log with a step in it.
     """
     run = open_readable(directory, log_root)
-    axis = time_axis(run.chain)
-    binned = binned_of(run, axis)
-    config = configuration_of(run.log.directory)
-    unread = [] if config else [f"{run.log.directory.run_toml}: is not there or cannot be read"]
-    events = events_of(run, axis)
+    binned = binned_of(run)
+    overview, run_toml = overview_of(run), run.log.directory.run_toml
+    has_config = bool(overview["configuration"])
+    unread = [] if has_config else [f"{run_toml}: is not there or cannot be read"]
     return Outline(
         root=directory,
-        facts=run_facts(run),
+        overview=overview,
         binned=binned,
-        events=events,
-        evaluations=evaluations_of(events),
-        config=config,
-        result=read_or_empty(run.log.directory, "result"),
-        newest=run.newest,
+        events=events_of(run),
         num_lives=len(run.chain),
         notes=[*run.missing, *binned.notes, *unread],
     )
 
 
 def totals(run: Outline) -> dict[str, Any]:
-    """Return a run's numbers: counts, seconds, rates, shares of time, staleness, lead."""
-    binned = run.binned
-    seconds = float(binned.edges_s[-1])
-    steps, samples = (int(binned.total(name).sum()) for name in ("steps", "samples"))
-    rank_s = float(binned.elapsed_s.sum()) or 1.0
-    counts = binned.staleness_counts()
-    last = run.result if "loss" in run.result else (run.evaluations or [{}])[-1]
+    """Return a run's numbers, those of ``summary``: counts, rates, shares of time, staleness."""
+    said = run.overview
+    staleness = said["staleness"]
     return {
         "lives": run.num_lives,
-        "samples": samples,
-        "seconds": seconds,
-        "steps_per_s": steps / seconds,
-        "samples_per_s": samples / seconds,
-        "shares": {name[:-2]: float(binned.total(name).sum()) / rank_s for name in PHASES},
-        "staleness_mean": float(binned.total("staleness").sum()) / max(1, steps),
-        "staleness_quantiles": {str(q): quantile_of(counts, q) for q in (0.5, 0.9, 0.99, 1.0)},
-        "lead_max": int(binned.sums["lead_max"].max()),
-        "loss": last.get("loss"),
+        **{name: said[name] for name in TOTALS},
+        "staleness_mean": staleness["mean"],
+        "staleness_quantiles": {share: staleness[name] for share, name in QUANTILES.items()},
+        "lead_max": said["lead"]["max"],
+        "loss": said["final"]["loss"],
         "metric_name": run.metric_name,
-        "metric": last.get("metric"),
+        "metric": said["final"]["metric"],
     }
 
 
@@ -124,14 +122,9 @@ def waited_for_most(run: Outline) -> tuple[int, float] | None:
     return (worst, float(by_rank[worst] / waited_s.sum())) if by_rank[worst] else None
 
 
-def hosts(run: Outline) -> dict[str, list[int]]:
-    """Return the ranks of the newest life by host."""
-    return hosts_of(run.newest)
-
-
 def differences(runs: Sequence[Outline]) -> dict[str, list[Any]]:
     """Return the settings in which runs differ, by dotted name; None where a run has none."""
-    flat = [dict(_flat(run.config)) for run in runs]
+    flat = [settings_of(run.config) for run in runs]
     names = dict.fromkeys(name for settings in flat for name in settings)
     table = {name: [settings.get(name) for settings in flat] for name in names}
     return {
@@ -139,12 +132,3 @@ def differences(runs: Sequence[Outline]) -> dict[str, list[Any]]:
         for name, values in table.items()
         if name not in NOT_SETTINGS and any(value != values[0] for value in values)
     }
-
-
-def _flat(config: Mapping[str, Any]) -> list[tuple[str, Any]]:
-    return [
-        (f"{table}.{name}", value)
-        for table, settings in config.items()
-        if isinstance(settings, dict)
-        for name, value in settings.items()
-    ]

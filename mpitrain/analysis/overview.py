@@ -15,32 +15,24 @@ from mpitrain.analysis.facts import (
     run_facts,
 )
 from mpitrain.analysis.happenings import counts_by_kind, evaluations_of, events_of
-from mpitrain.analysis.phase_times import PHASES, PhaseTimes, shares_of
+from mpitrain.analysis.phase_times import PhaseTimes, totals_of
 from mpitrain.analysis.readable import Opened
 from mpitrain.analysis.scan import scan
-from mpitrain.analysis.time_axis import time_axis
 
 
 def overview_of(run: Opened) -> dict[str, Any]:
     """Return all that ``summary`` tells of a run, as a JSON object; reads each log once."""
-    axis = time_axis(run.chain)
-    distribution, times = Distribution(axis), dict[int, PhaseTimes]()
-    for index, stretch in enumerate(run.chain):
-        for segment in stretch.segments():
-            counting = Counting(distribution, segment, axis.offset_s(index))
-            phases = times.setdefault(counting.rank, PhaseTimes())
-            scan(segment.log, [counting, phases], segment.num_rows)
-    facts, events = run_facts(run), events_of(run, axis)
-    samples = sum(phases.num_samples for phases in times.values())
+    distribution, times = Distribution(run.axis), dict[int, PhaseTimes]()
+    for segment, offset_s in run.timed_segments():
+        counting = Counting(distribution, segment, offset_s)
+        phases = times.setdefault(segment.rank, PhaseTimes())
+        scan(segment.log, [counting, phases], segment.num_rows)
+    events = events_of(run)
     evaluations = evaluations_of(events)
     result = read_or_empty(run.log.directory, "result")
     return {
-        **facts,
-        "seconds": axis.seconds,
-        "samples": samples,
-        "steps_per_s": facts["steps"] / axis.seconds if axis.seconds else None,
-        "samples_per_s": samples / axis.seconds if axis.seconds else None,
-        "shares": _shares(times),
+        **run_facts(run),
+        **totals_of(run, times),
         "per_rank": _per_rank(run, times, distribution),
         "hosts": hosts_of(run.newest),
         "lives": _lives(run),
@@ -52,11 +44,6 @@ def overview_of(run: Opened) -> dict[str, Any]:
         "result": dict(result),
         "configuration": dict(configuration_of(run.log.directory)),
     }
-
-
-def _shares(times: Mapping[int, PhaseTimes]) -> dict[str, float]:
-    facts = [phases.facts()["phases_s"] for phases in times.values()]
-    return shares_of({name: sum(parts[name] for parts in facts) for name in (*PHASES, "other")})
 
 
 def _per_rank(

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
-from mpitrain.analysis.scan import Rows
+from mpitrain.analysis.readable import Opened
+from mpitrain.analysis.scan import Rows, scan
 
 PHASES = {"compute": "compute_s", "read": "read_s", "write": "write_s", "wait": "wait_s"}
 
@@ -41,11 +43,11 @@ class PhaseTimes:
             self.seconds[name] += float(values.sum(dtype=np.float64))
             last_s += float(values[-1])
         if first == 0:
-            self._begin_s = float(began_s[0])
-        else:
-            self.span_s -= self._counted_s
-        self._counted_s = float(began_s[-1]) + last_s - self._begin_s
-        self.span_s += self._counted_s
+            self._begin_s, self._counted_s = float(began_s[0]), 0.0
+        counted_s = float(began_s[-1]) + last_s - self._begin_s
+        if np.isfinite(counted_s):
+            self.span_s += counted_s - self._counted_s
+            self._counted_s = counted_s
 
     def facts(self) -> dict[str, Any]:
         """Return steps, samples, seconds and the share of the time in each phase."""
@@ -59,6 +61,33 @@ class PhaseTimes:
             "phases_s": parts,
             "shares": shares_of(parts),
         }
+
+
+def times_of(run: Opened) -> dict[int, PhaseTimes]:
+    """Return where the time of each rank went over a run's timeline, by rank."""
+    times: dict[int, PhaseTimes] = {}
+    for segment in run.segments():
+        scan(segment.log, [times.setdefault(segment.rank, PhaseTimes())], segment.num_rows)
+    return times
+
+
+def totals_of(run: Opened, times: Mapping[int, PhaseTimes]) -> dict[str, Any]:
+    """Return a run's samples, seconds, rates and shares of time: what all tools say of it.
+
+    Args:
+        run: its logs.
+        times: of all its ranks.
+    """
+    seconds = run.axis.seconds
+    samples = sum(phases.num_samples for phases in times.values())
+    facts = [phases.facts()["phases_s"] for phases in times.values()]
+    return {
+        "samples": samples,
+        "seconds": seconds,
+        "steps_per_s": run.num_rows / seconds if seconds else None,
+        "samples_per_s": samples / seconds if seconds else None,
+        "shares": shares_of({name: sum(p[name] for p in facts) for name in (*PHASES, "other")}),
+    }
 
 
 def shares_of(parts: dict[str, float]) -> dict[str, float]:

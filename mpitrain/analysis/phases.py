@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -28,7 +30,9 @@ class Phases:
         wait_s: (N,), float64.
         own_s: (4, N), float64, by ``OWN``.
         ended_s: (N,), float64.
-        num_left_out: rows whose times are no times (``verify`` names them); not among the N.
+        num_left_out: rows whose times or clock no step can have (``verify`` names them); not among
+            the N.
+        more: (N,) by name, other columns that were asked for.
     """
 
     clock: npt.NDArray[np.int64]
@@ -37,6 +41,7 @@ class Phases:
     own_s: Seconds
     ended_s: Seconds
     num_left_out: int
+    more: Mapping[str, npt.NDArray[Any]] = field(default_factory=dict)
 
     @property
     def num_rows(self) -> int:
@@ -50,27 +55,49 @@ class Phases:
         return ready_s
 
 
-def read_phases(segment: Segment) -> Phases:
+def read_phases(segment: Segment, more: Sequence[str] = ()) -> Phases:
     """Read the steps of a rank that count.
+
+    Args:
+        segment: which rows of which log.
+        more: other columns to read.
 
     Raises:
         LogError: some of the rows are not in the file.
     """
-    read = [rows for _, rows in segment.log.slices(COLUMNS, segment.num_rows, segment.num_rows)]
-    columns = read[0] if read else {name: np.empty(0) for name in COLUMNS}
-    seconds = {n: np.asarray(columns[n], np.float64) for n in COLUMNS if n != "clock"}
-    is_good = np.logical_and.reduce([np.isfinite(column) for column in seconds.values()])
-    is_good &= np.logical_and.reduce([seconds[f"{name}_s"] >= 0 for name in ("wait", *LOGGED)])
-    kept = {name: column[is_good] for name, column in seconds.items()}
-    logged_s = [kept[f"{name}_s"] for name in LOGGED]
-    ended_s = kept["began_s"] + kept["wait_s"] + sum(logged_s)
-    between_s = np.zeros_like(ended_s)
-    between_s[:-1] = np.maximum(kept["began_s"][1:] - ended_s[:-1], 0.0)
+    names = (*COLUMNS, *more)
+    read = [rows for _, rows in segment.log.slices(names, segment.num_rows, segment.num_rows)]
+    columns = read[0] if read else {name: np.empty(0) for name in names}
+    is_good = _is_good(segment, columns)
+    if not is_good.all():
+        columns = {name: column[is_good] for name, column in columns.items()}
+    began_s, wait_s = (columns[name].astype(np.float64) for name in ("began_s", "wait_s"))
+    own_s = np.zeros((len(OWN), len(began_s)))
+    for row, name in zip(own_s, LOGGED, strict=False):
+        row[:] = columns[f"{name}_s"]
+    ended_s = began_s + wait_s + own_s[:-1].sum(axis=0)
+    own_s[-1, :-1] = np.maximum(began_s[1:] - ended_s[:-1], 0.0)
     return Phases(
-        clock=np.asarray(columns["clock"], np.int64)[is_good],
-        began_s=kept["began_s"],
-        wait_s=kept["wait_s"],
-        own_s=np.stack([*logged_s, between_s]),
+        clock=columns["clock"].astype(np.int64),
+        began_s=began_s,
+        wait_s=wait_s,
+        own_s=own_s,
         ended_s=ended_s,
-        num_left_out=len(is_good) - int(is_good.sum()),
+        num_left_out=len(is_good) - len(began_s),
+        more={name: columns[name] for name in more},
     )
+
+
+def _is_good(segment: Segment, columns: Mapping[str, npt.NDArray[Any]]) -> npt.NDArray[np.bool_]:
+    """Tell which rows a step can have made, (rows,).
+
+    A clock that no step of the life can have would need room for all clocks before it.
+    """
+    clock = columns["clock"]
+    stop = max(segment.log.start.clocks, default=0) + segment.num_rows
+    is_good = np.isfinite(columns["began_s"]) & (clock >= 0) & (clock < stop)
+    for name in ("wait", *LOGGED):
+        phase_s = columns[f"{name}_s"]
+        is_good &= np.isfinite(phase_s) & (phase_s >= 0)
+    good: npt.NDArray[np.bool_] = is_good
+    return good

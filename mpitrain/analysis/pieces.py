@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,12 +11,12 @@ import numpy.typing as npt
 from mpitrain.analysis.attributes import terms_of
 from mpitrain.analysis.phases import Phases, read_phases
 from mpitrain.analysis.readable import Opened
-from mpitrain.analysis.time_axis import TimeAxis
 from mpitrain.analysis.waiting import LastAt, seen_at, waited_for
-from mpitrain.storage.reading import Segment, Stretch
+from mpitrain.core.errors import LogError
+from mpitrain.storage.reading import Segment
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Piece:
     """One life on the timeline.
 
@@ -24,23 +24,26 @@ class Piece:
         life: its number.
         mode: "bsp", "ssp", "asp", or what its logs say.
         bound: largest lead; None where there is none.
+        size: number of ranks.
         segments: the rows of each rank that has some.
         offset_s: what turns times on the life's clock into seconds of training.
         start_s: when it begins, seconds of training.
+        stop_s: when its last step ends.
         last: who was last at every clock.
     """
 
     life: int
     mode: str
     bound: int | None
+    size: int
     segments: dict[int, Segment]
     offset_s: float
     start_s: float
+    stop_s: float
     last: LastAt
 
-    def waited_s(self, rank: int, size: int) -> npt.NDArray[np.float64]:
+    def waited_s(self, rank: int, phases: Phases, size: int) -> npt.NDArray[np.float64]:
         """Return how long a rank waited for each of ``size`` ranks and, last, for nobody."""
-        phases = _phases(self.segments[rank])
         whom, lost_s = waited_for(rank, phases, self.last, self.mode, self.bound)
         lost_s = np.minimum(lost_s, phases.wait_s)
         # nobody is -1: the last entry
@@ -49,46 +52,48 @@ class Piece:
         return waited_s
 
 
-def pieces_of(run: Opened, axis: TimeAxis, notes: list[str]) -> list[Piece]:
-    """Return the lives that have rows, oldest first; notes tell of rows that are left out."""
-    pieces = [
-        _piece(stretch, axis.offset_s(index), axis.begins_s[index], notes)
-        for index, stretch in enumerate(run.chain)
-    ]
-    return [piece for piece in pieces if piece.segments]
+def pieces_of(run: Opened) -> tuple[list[Piece], list[str]]:
+    """Return the lives that have rows, oldest first, and notes of rows that are left out.
+
+    Raises:
+        LogError: no rank has a row.
+    """
+    notes: list[str] = []
+    pieces = [_piece(run, index, notes) for index in range(len(run.chain))]
+    pieces = [piece for piece in pieces if piece.segments]
+    if not pieces:
+        message = f"{run.log.directory.root}: no step is logged yet"
+        raise LogError("; ".join([message, *run.missing[:1], *notes[:1]]))
+    return pieces, notes
 
 
-def _piece(stretch: Stretch, offset_s: float, begin_s: float, notes: list[str]) -> Piece:
+def size_of(pieces: Sequence[Piece]) -> int:
+    """Return the largest number of ranks of a life."""
+    return max(piece.size for piece in pieces)
+
+
+def _piece(run: Opened, index: int, notes: list[str]) -> Piece:
+    stretch, axis = run.chain[index], run.axis
     terms = terms_of(stretch.life)
     mode = terms.mode if terms else str(stretch.life.attributes.get("mode", "?"))
     last = LastAt()
     segments: dict[int, Segment] = {}
-    for rank, segment in zip(stretch.life.ranks, stretch.segments(), strict=True):
-        phases = _phases(segment)
+    for segment in stretch.segments():
+        phases = read_phases(segment)
         if phases.num_rows:
-            segments[rank] = segment
-            last.see(rank, phases, seen_at(phases, mode))
+            segments[segment.rank] = segment
+            last.see(segment.rank, phases, seen_at(phases, mode))
         if phases.num_left_out:
             what = f"{phases.num_left_out} rows have no valid times or clock, and are left out"
             notes.append(f"{segment.log.path}: {what}")
-    bound = terms.bound if terms else None
-    life, start_s = stretch.life.life, begin_s + offset_s
-    return Piece(life, mode, bound, segments, offset_s, start_s, last)
-
-
-def _phases(segment: Segment) -> Phases:
-    """Read a rank's steps; a clock that no step there can have would need room for all before."""
-    phases = read_phases(segment)
-    clock = phases.clock
-    is_clock = (clock >= 0) & (clock < max(segment.log.start.clocks, default=0) + segment.num_rows)
-    if is_clock.all():
-        return phases
-    return dataclasses.replace(
-        phases,
-        clock=clock[is_clock],
-        began_s=phases.began_s[is_clock],
-        wait_s=phases.wait_s[is_clock],
-        own_s=phases.own_s[:, is_clock],
-        ended_s=phases.ended_s[is_clock],
-        num_left_out=phases.num_left_out + int((~is_clock).sum()),
+    return Piece(
+        life=stretch.life.life,
+        mode=mode,
+        bound=terms.bound if terms else None,
+        size=max(stretch.life.size, 1 + max(segments, default=0)),
+        segments=segments,
+        offset_s=axis.offset_s(index),
+        start_s=axis.begins_s[index] + axis.offset_s(index),
+        stop_s=axis.begins_s[index] + axis.offset_s(index) + axis.lengths_s[index],
+        last=last,
     )

@@ -1,14 +1,21 @@
-"""Opening the logs of a run so that what is missing is known, and nothing read later can fail."""
+"""Opening the logs of a run so that what is missing is known, and nothing read later can fail.
+
+All tools that tell of a run's timeline open it here: a run that goes on, one that was killed, over
+all its lives, with what is left of its files.
+"""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
+from mpitrain.analysis.time_axis import TimeAxis, time_axis
+from mpitrain.core.console import counted
 from mpitrain.core.errors import LogError
-from mpitrain.storage.reading import LifeLog, RunLog, Stretch, open_log
+from mpitrain.storage.reading import LifeLog, RunLog, Segment, Stretch, open_log
 from mpitrain.storage.timeline import chain_of
 
 
@@ -34,7 +41,30 @@ class Opened:
     @property
     def num_rows(self) -> int:
         """Rows on the timeline."""
-        return sum(segment.num_rows for stretch in self.chain for segment in stretch.segments())
+        return sum(segment.num_rows for segment in self.segments())
+
+    @property
+    def notes(self) -> list[str]:
+        """What is missing, and that more may be to come."""
+        num_open = sum(not log.is_closed for log in self.newest.ranks.values())
+        logs = f"life {self.newest.life}: {counted(num_open, 'log')} not closed"
+        why = "the run goes on or was killed, and the newest rows may be lacking"
+        return [*self.missing, *([f"{logs}; {why}"] if num_open else [])]
+
+    @cached_property
+    def axis(self) -> TimeAxis:
+        """The time of the timeline."""
+        return time_axis(self.chain)
+
+    def segments(self) -> list[Segment]:
+        """Return the rows on the timeline, life by life and rank by rank."""
+        return [segment for stretch in self.chain for segment in stretch.segments()]
+
+    def timed_segments(self) -> Iterator[tuple[Segment, float]]:
+        """Yield them with what to add to their times, in seconds, to get those of the axis."""
+        for index, stretch in enumerate(self.chain):
+            for segment in stretch.segments():
+                yield segment, self.axis.offset_s(index)
 
 
 def open_readable(directory: Path, log_root: Path | None = None) -> Opened:

@@ -47,7 +47,7 @@ def scan(log: RankLog, viewers: Sequence[Viewer], num_rows: int | None = None) -
             viewer.look(first, rows)
 
 
-def slice_rows(log: RankLog) -> int:
-    """Return how many rows of a log to read at once."""
+def slice_rows(log: RankLog, most: int | None = None) -> int:
+    """Return how many rows of a log to read at once, few where shards are many."""
     row_bytes = 8 * (len(log.shards) if log.per_shard else 1)
-    return min(MOST_ROWS, max(1024, SLICE_BYTES // row_bytes))
+    return min(most or MOST_ROWS, max(1024, SLICE_BYTES // row_bytes))

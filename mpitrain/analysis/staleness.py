@@ -5,22 +5,24 @@ Nothing here uses what a rank says of its own staleness: only which versions wer
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from mpitrain.analysis.findings import Finding, Wrong
-from mpitrain.analysis.histogram import Histogram
-from mpitrain.analysis.scan import Rows, scan, slice_rows
-from mpitrain.storage.reading import LifeLog, RankLog
+from mpitrain.analysis.scan import Rows, slice_rows
+from mpitrain.storage.reading import RankLog
 from mpitrain.storage.schema import SHARD_COLUMNS
 
 Counts = npt.NDArray[np.int64]
 
 MEAN_TOLERANCE = 1e-6
 """Relative; ``staleness_mean`` is stored in float32, which rounds by up to 6e-8."""
+
+
+NUM_KEPT = 64
+"""Of a rank's last updates, when its versions are gone through slice by slice."""
 
 
 class Staleness(NamedTuple):
@@ -39,15 +41,15 @@ class StalenessOfRows:
     """The staleness of each update on each shard, from the versions of one log, slice by slice.
 
     Between the read version r and the written version w of a shard lie w - r - 1 updates; those
-    that the rank wrote itself are its own, the rest are the others'. A rank reads after it wrote,
-    or one step ahead, and its versions grow: then only its last update can be missing. ``is_plain``
-    tells whether all rows so far were of that kind; where one was not, only the whole columns tell.
+    that the rank wrote itself are its own, the rest are the others'. A rank's versions grow, and it
+    reads after it wrote, or one step ahead: then only its last update can be missing. So the last
+    updates are kept, and more of them than that for rows that were damaged. ``is_plain`` tells
+    whether they were enough so far; where they were not, only the whole columns tell.
     """
 
     def __init__(self, num_shards: int) -> None:
         self.is_plain = True
-        nothing = np.full(num_shards, np.iinfo(np.int64).min)
-        self._last, self._last_but_one = nothing, nothing
+        self._last = np.full((NUM_KEPT, num_shards), np.iinfo(np.int64).min)
         self._others, self._zeros = np.empty((2, 0, num_shards), np.int64)
 
     def of(self, read: Counts, written: Counts) -> Staleness:
@@ -58,21 +60,25 @@ class StalenessOfRows:
         others = np.subtract(written, read, out=self._others[:num])
         others -= 1
         own = self._zeros[:num]
-        if (self._last > read[0]).any() or (written[:-1] > read[1:]).any():
+        if (self._last[-1] > read[0]).any() or (written[:-1] > read[1:]).any():
             own = self._own(read, written)
             others -= own
-        if not ((self._last < written[0]).all() and (written[:-1] < written[1:]).all()):
+        if not ((self._last[-1] < written[0]).all() and (written[:-1] < written[1:]).all()):
             self.is_plain = False
-        self._last_but_one = written[-2].copy() if num > 1 else self._last
-        self._last = written[-1].copy()
+        self._last = np.concatenate([self._last, written[-NUM_KEPT:]])[-NUM_KEPT:].copy()
         return Staleness(others, own)
 
     def _own(self, read: Counts, written: Counts) -> Counts:
-        """Return how many of the rank's last updates were missing, none or one."""
-        before = np.concatenate([[self._last_but_one, self._last], written])
-        if (before[:-2] > read).any():
-            self.is_plain = False
-        return (before[1:-1] > read).astype(np.int64)
+        """Return how many of the rank's last updates were missing."""
+        before = np.concatenate([self._last, written])
+        own = np.zeros_like(read)
+        for start in reversed(range(len(self._last))):  # the update before, then the one before it
+            is_missing = before[start : start + len(read)] > read
+            if not is_missing.any():
+                return own
+            own += is_missing
+        self.is_plain = False
+        return own
 
 
 class StalenessChecks:
@@ -181,22 +187,6 @@ def own_of(log: RankLog) -> Counts:
     return own
 
 
-def staleness_histogram(life: LifeLog, num_rows: Mapping[int, int] | None = None) -> dict[int, int]:
-    """Return how many updates had which staleness, over all ranks and shards.
-
-    Only the first rows of each rank count, where ``num_rows`` says how many.
-
-    Counts (update, shard) pairs; where the logs have no versions, updates by ``staleness_max``.
-    Negative values, which only a faulty log gives, are left out.
-    """
-    whole = Histogram()
-    for rank, log in life.ranks.items():
-        counting = _Counting(log)
-        scan(log, [counting], log.num_rows if num_rows is None else num_rows.get(rank, 0))
-        whole.merge(counting.histogram)
-    return dict(whole.items())
-
-
 class OthersInSlices:
     """The staleness of each update on each shard of a log, asked for slice by slice, in order.
 
@@ -218,17 +208,3 @@ class OthersInSlices:
                 return others
             self._own = own_of(self._log)
         return staleness_from(read, written, self._own[first:]).others
-
-
-class _Counting:
-    """Counts the staleness of the rows of a log."""
-
-    def __init__(self, log: RankLog) -> None:
-        self.names = SHARD_COLUMNS if log.per_shard else ("staleness_max",)
-        self._others = OthersInSlices(log)
-        self.histogram = Histogram()
-
-    def look(self, first: int, rows: Rows) -> None:
-        """Count those of a slice."""
-        has_versions = "version_read" in rows
-        self.histogram.add(self._others.of(first, rows) if has_versions else rows["staleness_max"])

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import sys
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from mpitrain.analysis.staleness import staleness_histogram
+from mpitrain.analysis.distribution import distribution_of
+from mpitrain.analysis.readable import open_readable
 from mpitrain.analysis.verify import verify
 from mpitrain.core.errors import LogError
-from mpitrain.storage.reading import LifeLog, Stretch, open_log
-from mpitrain.storage.timeline import chain_of
+from mpitrain.storage.reading import LifeLog
 
 MAX_BARS = 12
 BAR_COLUMNS = 40
@@ -24,15 +23,14 @@ def summary_lines(directory: Path) -> list[str]:
     Raises:
         LogError: there is no log, or the result cannot be read.
     """
-    log = open_log(directory)
-    chain, _ = chain_of(log.lives)
-    life = chain[-1].life if chain else log.lives[-1]
+    run = open_readable(directory)
     report = verify(directory)
+    counts = distribution_of(run).whole("staleness").items()
     return [
-        _heading(log.directory.read_result() or {}, life, directory, report.lives),
+        _heading(run.log.directory.read_result() or {}, run.newest, directory, report.lives),
         "staleness (updates of other ranks that a gradient did not know of), per update and shard:",
-        *histogram_lines(_timeline_histogram(chain)),
-        f"staleness log: {log.directory.life_directory(life.life)}",
+        *histogram_lines(dict(counts)),
+        f"staleness log: {run.log.directory.life_directory(run.newest.life)}",
         f"verify: {report.summary()}",
         *(f"  {finding}" for finding in report.findings[:3]),
     ]
@@ -52,13 +50,6 @@ def histogram_lines(counts: Mapping[int, int]) -> list[str]:
         f"{'#' * -(-bar * BAR_COLUMNS // tallest):<{BAR_COLUMNS}} {bar / total:6.1%}"
         for index, bar in enumerate(bars)
     ]
-
-
-def _timeline_histogram(chain: Sequence[Stretch]) -> Counter[int]:
-    counts: Counter[int] = Counter()
-    for stretch in chain:
-        counts.update(staleness_histogram(stretch.life, stretch.num_rows))
-    return counts
 
 
 def _heading(result: Mapping[str, Any], life: LifeLog, directory: Path, num_lives: int) -> str:

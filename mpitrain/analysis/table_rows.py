@@ -12,7 +12,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mpitrain.analysis.available import Available, Part
+from mpitrain.analysis.readable import Opened
+from mpitrain.analysis.scan import slice_rows
+from mpitrain.storage.reading import Segment
 from mpitrain.storage.schema import SHARD_COLUMNS, STEP_COLUMNS
 
 Columns = dict[str, npt.NDArray[Any]]
@@ -42,11 +44,11 @@ def column_types(shards: str, *, per_shard: bool) -> dict[str, np.dtype[Any]]:
     }
 
 
-def table_slices(found: Available, names: Sequence[str], shards: str) -> Iterator[Columns]:
+def table_slices(run: Opened, names: Sequence[str], shards: str) -> Iterator[Columns]:
     """Yield slices of the table, life by life, rank by rank, in order of the clock.
 
     Args:
-        found: the timeline.
+        run: the timeline.
         names: columns, of ``column_types``.
         shards: as there.
 
@@ -54,22 +56,24 @@ def table_slices(found: Available, names: Sequence[str], shards: str) -> Iterato
         name -> (rows,), or (rows, S) for the version columns as lists; a column that a log lacks
         is left out.
     """
-    for part in found.parts():
+    for part in run.segments():
         yield from _long(part) if shards == "long" else _wide(part, names)
 
 
-def _wide(part: Part, names: Sequence[str]) -> Iterator[Columns]:
+def _wide(part: Segment, names: Sequence[str]) -> Iterator[Columns]:
     stored = {"clock", *names} & set(part.log.steps)
-    for _, columns in part.log.slices(sorted(stored), part.num_rows, part.slice_rows(SLICE_ROWS)):
+    for _, columns in part.log.slices(
+        sorted(stored), part.num_rows, slice_rows(part.log, SLICE_ROWS)
+    ):
         yield {**_keys(part, len(columns["clock"])), **columns}
 
 
-def _long(part: Part) -> Iterator[Columns]:
+def _long(part: Segment) -> Iterator[Columns]:
     if not part.log.per_shard:
         return
     num_shards = len(part.log.shards)
     names = ["clock", *SHARD_COLUMNS]
-    for _, columns in part.log.slices(names, part.num_rows, part.slice_rows(SLICE_ROWS)):
+    for _, columns in part.log.slices(names, part.num_rows, slice_rows(part.log, SLICE_ROWS)):
         num_rows = len(columns["clock"])
         yield {
             **_keys(part, num_rows * num_shards),
@@ -79,6 +83,6 @@ def _long(part: Part) -> Iterator[Columns]:
         }
 
 
-def _keys(part: Part, num_rows: int) -> Columns:
+def _keys(part: Segment, num_rows: int) -> Columns:
     values = {"life": part.life, "rank": part.rank}
     return {name: np.full(num_rows, values[name], dtype) for name, dtype in KEYS.items()}

@@ -16,6 +16,11 @@ import numpy.typing as npt
 from mpitrain.storage.reading import Segment, Stretch
 
 PHASES = ("wait_s", "read_s", "compute_s", "write_s")
+TIMES = ("began_s", *PHASES)
+NUM_LOOKED_AT = 64
+"""Rows at the ends of a log in which one with good times is looked for."""
+
+Times = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -39,26 +44,39 @@ class TimeAxis:
         """Return what to add to a time of the life with this place on the timeline."""
         return sum(self.lengths_s[:index]) - self.begins_s[index]
 
+    def moment_s(self, index: int, time_s: float) -> float:
+        """Return where a time of the life with this place lies, within its part of the axis."""
+        spent_s = min(max(0.0, time_s - self.begins_s[index]), self.lengths_s[index])
+        return sum(self.lengths_s[:index]) + spent_s
+
     def edges_s(self, num_parts: int) -> npt.NDArray[np.float64]:
         """Return where equal parts begin and end: (num_parts + 1,), seconds from 0."""
         return np.linspace(0.0, max(self.seconds, 1e-9), num_parts + 1)
 
 
 def time_axis(chain: Sequence[Stretch]) -> TimeAxis:
-    """Return the axis of the lives on a timeline; reads two rows of each log."""
+    """Return the axis of the lives on a timeline; reads some rows at both ends of each log."""
     begins_s, lengths_s = [], []
     for stretch in chain:
-        segments = [segment for segment in stretch.segments() if segment.num_rows]
-        begin_s = min((_moment(segment, 0, ()) for segment in segments), default=0.0)
-        ends_s = [_moment(segment, segment.num_rows - 1, PHASES) for segment in segments]
+        spans = [span for segment in stretch.segments() if (span := _span_s(segment)) is not None]
+        begin_s = min((begin_s for begin_s, _ in spans), default=0.0)
         begins_s.append(begin_s)
-        lengths_s.append(max(0.0, max(ends_s, default=begin_s) - begin_s))
+        lengths_s.append(max([0.0, *(end_s - begin_s for _, end_s in spans)]))
     return TimeAxis(begins_s, lengths_s)
 
 
-def _moment(segment: Segment, row: int, phases: Sequence[str]) -> float:
-    """Return when a step begins, or when the last of its phases ends; 0 where it does not say."""
-    names = ["began_s", *phases]
-    ((_, rows),) = segment.log.slices(names, row + 1, start=row)
-    moment = sum(float(rows[name][0]) for name in names)
-    return moment if np.isfinite(moment) else 0.0
+def _span_s(segment: Segment) -> tuple[float, float] | None:
+    """Return when the first step of a log began and its last one ended; None where none says so."""
+    begins_s, _ = _times_s(segment, 0, min(NUM_LOOKED_AT, segment.num_rows))
+    _, ends_s = _times_s(segment, max(0, segment.num_rows - NUM_LOOKED_AT), segment.num_rows)
+    return (float(begins_s[0]), float(ends_s[-1])) if len(begins_s) and len(ends_s) else None
+
+
+def _times_s(segment: Segment, start: int, stop: int) -> tuple[Times, Times]:
+    """Return begins and ends of some steps; rows whose times are no times are left out."""
+    rows = next((rows for _, rows in segment.log.slices(TIMES, stop, start=start)), None)
+    if rows is None:
+        return np.empty(0), np.empty(0)
+    ends_s = rows["began_s"] + sum(rows[name].astype(np.float64) for name in PHASES)
+    is_good = np.isfinite(ends_s)
+    return rows["began_s"][is_good], ends_s[is_good]

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from mpitrain.analysis.available import Available, Part
+from mpitrain.analysis.readable import Opened
 from mpitrain.analysis.spans import BEGAN, ENDED, Edges, Window
 from mpitrain.analysis.trace_events import Between, checkpoints_of, events_between
 from mpitrain.analysis.trace_links import Links, links_of
@@ -26,6 +26,7 @@ from mpitrain.analysis.trace_text import (
     names_of,
     steps_text,
 )
+from mpitrain.storage.reading import Segment
 
 Write = Callable[[str], None]
 
@@ -70,18 +71,18 @@ class Told:
 class _Scanned:
     """What one look at a part's times shows."""
 
-    part: Part
+    part: Segment
     num_told: int
     last_ns: int
     between: list[Between]
     checkpoints: list[tuple[int, str]]
 
 
-def write_trace(found: Available, window: Window, most_arrows: int, write: Write) -> Told:
+def write_trace(run: Opened, window: Window, most_arrows: int, write: Write) -> Told:
     """Write the events of a trace as the elements of a JSON array, without its brackets.
 
     Args:
-        found: the timeline; every log is readable.
+        run: the timeline; every log is readable.
         window: which steps.
         most_arrows: about how many arrows at most; 0 for none.
         write: takes text.
@@ -92,7 +93,7 @@ def write_trace(found: Available, window: Window, most_arrows: int, write: Write
     told = Told()
     join = _Joined(write)
     zero_ns = 0
-    for parts in map(found.parts_of, found.stretches):
+    for parts in (stretch.segments() for stretch in run.chain):
         scanned = [_scan(part, zero_ns, window) for part in parts]
         told.lives_s |= {part.life: zero_ns / 1e9 for part in parts}
         counts = [one.num_told for one in scanned]
@@ -128,7 +129,7 @@ class _Joined:
             block.clear()
 
 
-def _scan(part: Part, zero_ns: int, window: Window) -> _Scanned:
+def _scan(part: Segment, zero_ns: int, window: Window) -> _Scanned:
     starts, ends, num_told = [np.empty(0, np.int64)], [np.empty(0, np.int64)], 0
     for _, edges, columns in step_slices(part, zero_ns):
         starts.append(edges[:, BEGAN])

@@ -17,7 +17,6 @@ from mpitrain.analysis.arrows import (
     gathered,
     lateness_s,
 )
-from mpitrain.analysis.available import Part
 from mpitrain.analysis.spans import (
     ENDED,
     READ_BEGAN,
@@ -28,6 +27,7 @@ from mpitrain.analysis.spans import (
 )
 from mpitrain.analysis.trace_slices import step_slices
 from mpitrain.analysis.trace_text import arrow_end, arrow_start
+from mpitrain.storage.reading import Segment
 
 Texts = dict[int, list[str]]
 """Row -> events."""
@@ -55,7 +55,7 @@ class Links:
 
 
 def links_of(
-    parts: Sequence[Part],
+    parts: Sequence[Segment],
     num_steps: Sequence[int],
     zero_ns: int,
     window: Window,
@@ -91,7 +91,7 @@ def links_of(
     return links
 
 
-def _errors_s(parts: Sequence[Part]) -> npt.NDArray[np.float64]:
+def _errors_s(parts: Sequence[Segment]) -> npt.NDArray[np.float64]:
     """Return the stated error of each rank's clock, by rank."""
     errors = np.zeros(max((part.rank for part in parts), default=0) + 1)
     for part in parts:
@@ -101,13 +101,13 @@ def _errors_s(parts: Sequence[Part]) -> npt.NDArray[np.float64]:
     return errors
 
 
-def _has_own_versions(part: Part) -> bool:
+def _has_own_versions(part: Segment) -> bool:
     """Tell whether each version of a shard is one rank's update."""
     return part.log.per_shard and part.log.attributes.get("mode") != "bsp"
 
 
 def _followed(
-    parts: list[Part], zero_ns: int, window: Window, nth: int
+    parts: list[Segment], zero_ns: int, window: Window, nth: int
 ) -> tuple[Updates, npt.NDArray[np.int64]]:
     """Return every n-th update and its row in its rank's log."""
     found, rows_of = [], []
@@ -124,7 +124,7 @@ def _followed(
     return gathered(found), np.concatenate([np.empty(0, np.int64), *rows_of])[order]
 
 
-def _sights(part: Part, zero_ns: int, window: Window, updates: Updates) -> Sights:
+def _sights(part: Segment, zero_ns: int, window: Window, updates: Updates) -> Sights:
     """Return the reads of one rank that saw a followed update first."""
     before, found = -1, []
     for first, edges, columns in step_slices(part, zero_ns, ("version_read",)):

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from mpitrain.analysis.findings import Finding
 from mpitrain.analysis.history import check_history, history_notes
 from mpitrain.analysis.invariants import num_shards
-from mpitrain.analysis.one_life import check_life
+from mpitrain.analysis.one_life import LifeReport, check_life
 from mpitrain.analysis.readable import readable
 from mpitrain.analysis.report import Report
 from mpitrain.core.errors import LogError
@@ -39,20 +40,19 @@ def verify(directory: str | Path, *, log_root: str | Path | None = None) -> Repo
     if not any(life.ranks or life.missing for life in log.lives):
         message = f"{directory} holds no staleness log: logging was off, or no life came so far"
         raise LogError(message)
-    log = RunLog(log.directory, [readable(life) for life in log.lives])
+    report = Report(Path(directory))
+    checked = [_checked(readable(life), is_newest=life is log.lives[-1]) for life in log.lives]
+    log = RunLog(log.directory, [one.life for one in checked])
     chain, reason = chain_of(log.lives)
-    report = Report(Path(directory), lives=len(chain))
+    report.lives = len(chain)
     status, result = _said(log.directory, report)
-    for life in log.lives:
-        report.findings += _check_files(log.directory, life, status, report, chain)
-        is_newest = life is log.lives[-1]
-        of_life = check_life(life, is_newest=is_newest) if life.ranks else None
-        if of_life is not None:
-            report.findings += of_life.findings
-            report.notes += of_life.notes
-        if of_life is not None and life is chain[-1].life:
-            report.ranks, report.shards = life.size, num_shards(life)
-            report.updates_per_shard = of_life.updates_per_shard
+    for one in checked:
+        report.findings += _check_files(log.directory, one.life, status, report, chain)
+        report.findings += one.report.findings
+        report.notes += one.report.notes
+        if chain and one.life is chain[-1].life:
+            report.ranks, report.shards = one.life.size, num_shards(one.life)
+            report.updates_per_shard = one.report.updates_per_shard
     report.rows = sum(segment.num_rows for stretch in chain for segment in stretch.segments())
     # a run that ended early has left tickets, and with equal shares some between those taken
     is_done = status.get("status") == "done" and not (result or {}).get("ended_early")
@@ -60,6 +60,42 @@ def verify(directory: str | Path, *, log_root: str | Path | None = None) -> Repo
     report.notes += history_notes(log, chain)
     report.findings += _check_outcome(log.directory, status, result, report)
     return report
+
+
+@dataclass(frozen=True)
+class _Checked:
+    """A life, without the logs that turned out to be damaged, and what the others say."""
+
+    life: LifeLog
+    report: LifeReport
+
+
+def _checked(life: LifeLog, *, is_newest: bool) -> _Checked:
+    """Check a life; a log that cannot be read to its end joins the missing ones.
+
+    What the others say is then said without it, from the beginning.
+    """
+    while life.ranks:
+        try:
+            return _Checked(life, check_life(life, is_newest=is_newest))
+        except LogError as error:
+            life = _without(life, error)
+    return _Checked(life, LifeReport())
+
+
+def _without(life: LifeLog, error: LogError) -> LifeLog:
+    """Return a life without the log that an error names.
+
+    Raises:
+        LogError: it names none of them.
+    """
+    for rank, log in life.ranks.items():
+        if str(error).startswith(f"{log.path}: "):
+            reason = str(error).removeprefix(f"{log.path}: ")
+            others = {other: kept for other, kept in life.ranks.items() if other != rank}
+            missing = sorted([*life.missing, (log.path, reason)])
+            return LifeLog(life.life, life.size, others, missing)
+    raise error
 
 
 def _said(run: RunDirectory, report: Report) -> tuple[dict[str, Any], dict[str, Any] | None]:

@@ -27,6 +27,12 @@ from mpitrain.core.errors import LogError
 
 _SIGNATURE = b"\x89HDF\r\n\x1a\n\x03"
 UNFINISHED = "its writer was killed while it made the file, before any row"
+HDF5_ERRORS = (
+    OSError, RuntimeError, LookupError, ValueError, TypeError, AttributeError, ArithmeticError,
+    MemoryError,
+)  # fmt: skip
+"""What HDF5 and h5py raise over a damaged file."""
+
 _READ_ATTEMPTS = 26  # pauses of 1, 2, 4, ... ns: 0.07 s in all
 
 
@@ -46,13 +52,17 @@ def opened(path: Path) -> Iterator[h5py.File]:
             yield file
     except LogError:
         raise
-    except (OSError, RuntimeError, LookupError, ValueError, TypeError, AttributeError,
-            ArithmeticError, MemoryError) as error:  # fmt: skip
-        reason = " ".join(str(error).split()) or type(error).__name__  # HDF5 writes several lines
+    except HDF5_ERRORS as error:
+        reason = reason_of(error)
         if "not already open for SWMR writing" in reason:  # marked open, but rows were never begun
             reason = UNFINISHED
         message = f"{path}: cannot be read: {reason}"
         raise LogError(message) from error
+
+
+def reason_of(error: Exception) -> str:
+    """Return what an error says, in one line: HDF5 writes several. Collective: no."""
+    return " ".join(str(error).split()) or type(error).__name__
 
 
 def is_marked_open(path: Path) -> bool:

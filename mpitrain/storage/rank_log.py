@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mpitrain.core.errors import UserError
-from mpitrain.storage.opening import opened
+from mpitrain.storage.opening import HDF5_ERRORS, opened, reason_of
 from mpitrain.storage.plain_data import (
     fault,
     has_plain,
@@ -120,7 +120,7 @@ class RankLog:
             }
             for first in range(start, stop, size):
                 last = min(stop, first + size)
-                yield first, {name: column[first:last] for name, column in columns.items()}
+                yield first, _rows(self.path, columns, first, last)
 
     def forget(self) -> None:
         """Let go of the columns in memory; they are read again when they are asked for."""
@@ -208,6 +208,33 @@ class _Steps(Mapping[str, npt.NDArray[Any]]):
 
     def __len__(self) -> int:
         return len(self._names)
+
+
+def _rows(
+    path: Path, columns: Mapping[str, h5py.Dataset], first: int, stop: int
+) -> dict[str, npt.NDArray[Any]]:
+    """Return some rows of some columns.
+
+    Raises:
+        LogError: they cannot be read; names the rows of the first chunk that cannot.
+    """
+    try:
+        return {name: column[first:stop] for name, column in columns.items()}
+    except HDF5_ERRORS:
+        for name, column in columns.items():
+            _check_chunks(path, name, column, first, stop)
+        raise  # it can be read one by one: the disk is no longer what it was
+
+
+def _check_chunks(path: Path, name: str, column: h5py.Dataset, first: int, stop: int) -> None:
+    size = column.chunks[0]
+    for chunk in range(first - first % size, stop, size):
+        start, end = max(chunk, first), min(chunk + size, stop)
+        try:
+            column[start:end]
+        except HDF5_ERRORS as error:
+            what = f"{name} of rows {start} to {end - 1} cannot be read: {reason_of(error)}"
+            raise fault(path, what) from error
 
 
 def check_schema(path: Path, attributes: Mapping[str, Any]) -> None:

@@ -22,6 +22,7 @@ class Segment:
     """The first ``num_rows`` rows of a log: its share of the run's timeline."""
 
     life: int
+    rank: int
     log: RankLog
     num_rows: int
 
@@ -41,7 +42,7 @@ class Stretch:
     def segments(self) -> list[Segment]:
         """Return what there is of the rows: by rank, at most as many as the log has."""
         return [
-            Segment(self.life.life, log, min(log.num_rows, self.num_rows.get(rank, 0)))
+            Segment(self.life.life, rank, log, min(log.num_rows, self.num_rows.get(rank, 0)))
             for rank, log in self.life.ranks.items()
         ]
 
@@ -91,5 +92,5 @@ def segments_of_rank(chain: Sequence[Stretch], rank: int) -> list[Segment]:
         if log.num_rows < num_rows:
             message = f"{log.path} has {log.num_rows} rows, the next life started after {num_rows}"
             raise LogError(message)
-        found.append(Segment(stretch.life.life, log, num_rows))
+        found.append(Segment(stretch.life.life, rank, log, num_rows))
     return found

@@ -11,7 +11,7 @@ import os
 import signal
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -55,8 +55,7 @@ class Scene:
     output: str
     state: str
     restarts: int
-    took_s: float = 0.0
-    words: Mapping[str, Any] = field(default_factory=dict)
+    took_s: float
 
     @property
     def status(self) -> dict[str, Any]:
@@ -104,13 +103,17 @@ class Stage:
         run = [run_file or str(self.run_file), f"run.directory={self.folder / name}", *words]
         return self.cluster.sbatch(*given, TEMPLATE, *run, cwd=ROOT, env=more)
 
-    def wait_for_steps(self, job: str, name: str, number: int, life: int = 0) -> None:
-        """Wait until the run has a checkpoint of so many steps, or more, made in this life."""
+    def wait_for_life(self, job: str, name: str, life: int) -> None:
+        """Wait until a life of the run has begun."""
+        self.cluster.wait_for(job, lambda _: self.life(name) >= life, limit_s=90)
+
+    def wait_for_steps(self, job: str, name: str, number: int) -> None:
+        """Wait until the run has a checkpoint of so many steps, or more."""
         folder = self.folder / name / "checkpoints"
 
         def is_there(_: object) -> bool:
             found = [int(p.parent.name[5:]) for p in folder.glob("step-*/complete.json")]
-            return max(found, default=-1) >= number and self.life(name) >= life
+            return max(found, default=-1) >= number
 
         self.cluster.wait_for(job, is_there, limit_s=90)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -59,3 +60,36 @@ def test_only_damaged_logs(name: str, tmp_path: Path, capsys: pytest.CaptureFixt
     for path in (run / "log" / "life-000").glob("rank-*.h5"):
         path.write_bytes(path.read_bytes()[:1000])
     assert "rank-00000.h5" in refused(name, run, capsys)
+
+
+PICTURES = {"staleness": ["RUN"], "stragglers": ["RUN"], "compare": ["RUN", "RUN"]}
+
+
+@pytest.mark.parametrize(
+    ("name", "words", "library"),
+    [(name, [*words, "--plot", "OUT.png"], "matplotlib") for name, words in PICTURES.items()]
+    + [("report", ["RUN", "--out", "OUT.html"], "matplotlib"),
+       ("report", ["RUN", "--out", "OUT.html"], "jinja2"),
+       ("export", ["RUN", "--out", "OUT.csv"], "pyarrow")],
+)  # fmt: skip
+def test_what_cannot_be_written_is_refused_before_a_log_is_read(
+    name: str, words: list[str], library: str, tmp_path: Path,
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    """Another ending, no such folder, a library that is not there: no run is even looked for."""
+
+    def said(out: Path) -> str:
+        given = [word.replace("OUT", str(out)).replace("RUN", "absent") for word in words]
+        assert main(tool_of(name), given) == 2
+        (line,) = capsys.readouterr().err.splitlines()
+        return line
+
+    assert "no such folder" in said(tmp_path / "out")  # what is wrong with the run, once all fits
+    assert f"{tmp_path}/none/out" in said(tmp_path / "none" / "out")
+    if name != "report":
+        words = [word.replace(".", ".x") for word in words]
+        assert "must end in one of " in said(tmp_path / "out")
+        words = [word.replace(".x", ".") for word in words]
+    monkeypatch.setitem(sys.modules, library, None)
+    assert f"needs {library}: pip install 'mpitrain[tools]'" in said(tmp_path / "out")
+    assert not list(tmp_path.iterdir())

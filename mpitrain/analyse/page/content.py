@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,8 +13,7 @@ from mpitrain.analyse.page import curves, ranks
 from mpitrain.analyse.page.svg import inline_svg
 from mpitrain.analyse.words import NONE, duration, mode_of, number, percent
 from mpitrain.analysis.happenings import counts_by_kind
-from mpitrain.analysis.outline import Outline, differences, hosts, totals, waited_for_most
-from mpitrain.analysis.rank_rows import PHASES
+from mpitrain.analysis.outline import Outline, differences, totals, waited_for_most
 from mpitrain.analysis.report import Report
 
 if TYPE_CHECKING:
@@ -25,6 +24,7 @@ MAX_EVENTS = 100  # of the first, and of the last
 FREQUENT = ("evaluation", "digest")  # stand in figures, or are the same on every rank
 MAX_LABEL = 20  # characters in a figure
 MAX_RANK_ROWS = 128
+PHASES = ("wait", "read", "compute", "write")  # columns of a table
 SIMULATED = ("simulate",)  # a table of run.toml that says nothing of a run that took place
 
 
@@ -252,7 +252,7 @@ def _picture(name: str, title: str, caption: str, draw: Callable[[], Figure]) ->
 def sentences(run: Outline, said: dict[str, Any]) -> list[str]:
     """Return what there is to know first, in words."""
     found = [
-        f"{number(run.facts['steps'])} steps of {run.facts['ranks']} ranks in "
+        f"{number(run.overview['steps'])} steps of {run.overview['ranks']} ranks in "
         f"{duration(said['seconds'])}: {number(said['samples_per_s'])} samples/s."
     ]
     waited = f"{percent(said['shares']['wait'])} of the ranks' time was spent waiting"
@@ -270,21 +270,21 @@ def sentences(run: Outline, said: dict[str, Any]) -> list[str]:
 
 
 def _state(run: Outline) -> str:
-    state = run.facts["status"] or "nothing says how it stands"
-    why = run.facts["reason"]
+    state = run.overview["status"] or "nothing says how it stands"
+    why = run.overview["reason"]
     return f"{state}: {why}" if why else str(state)
 
 
 def _facts(run: Outline, said: dict[str, Any]) -> list[tuple[str, str]]:
     lives = f", {said['lives']} lives" if said["lives"] > 1 else ""
     facts = [
-        ("mode", mode_of(run.facts)),
-        ("ranks", f"{run.facts['ranks']} on {_hosts(run)}{lives}"),
-        ("steps", number(run.facts["steps"])),
+        ("mode", mode_of(run.overview)),
+        ("ranks", f"{run.overview['ranks']} on {_hosts(run)}{lives}"),
+        ("steps", number(run.overview["steps"])),
         ("time", duration(said["seconds"])),
         ("samples/s", number(said["samples_per_s"])),
         ("waiting", percent(said["shares"]["wait"])),
-        ("mean staleness", f"{said['staleness_mean']:.2f}"),
+        ("mean staleness", _mean(run.overview["staleness"])),
         ("largest lead", number(said["lead_max"])),
     ]
     if isinstance(said["metric"], int | float):
@@ -295,33 +295,34 @@ def _facts(run: Outline, said: dict[str, Any]) -> list[tuple[str, str]]:
 
 
 def _hosts(run: Outline) -> str:
-    names = hosts(run)
+    names = run.overview["hosts"]
     return next(iter(names)) if len(names) == 1 else f"{len(names)} hosts"
 
 
 def _per_rank(run: Outline) -> Table:
-    binned = run.binned
-    steps, staleness, lead = (binned.total(name) for name in ("steps", "staleness", "lead"))
-    spent = {name: binned.total(name) for name in PHASES}
-    places = {rank: str(log.attributes.get("host", "?")) for rank, log in run.newest.ranks.items()}
+    ranks = run.overview["per_rank"]
     rows = [
         [
-            str(rank),
-            places.get(rank, "?"),
-            number(int(steps[row])),
-            *(percent(spent[name][row] / max(binned.elapsed_s[row], 1e-12)) for name in PHASES),
-            f"{staleness[row] / max(steps[row], 1):.2f}",
-            f"{lead[row] / max(steps[row], 1):.2f}",
-            number(int(binned.sums["lead_max"][row].max())),
+            str(rank["rank"]),
+            rank["host"] or "?",
+            number(rank["steps"]),
+            *(percent(rank["shares"][name]) for name in PHASES),
+            _mean(rank["staleness"]),
+            _mean(rank["lead"]),
+            number(rank["lead"]["max"]),
         ]
-        for row, rank in enumerate(binned.ranks[:MAX_RANK_ROWS])
+        for rank in ranks[:MAX_RANK_ROWS]
     ]
-    more = len(binned.ranks) - MAX_RANK_ROWS
+    more = len(ranks) - MAX_RANK_ROWS
     if more > 0:
         rows.append([f"and {more} more", *[""] * (len(rows[0]) - 1)])
     heads = ["rank", "host", "steps", "waiting", "reading", "computing", "writing",
              "mean staleness", "mean lead", "largest lead"]  # fmt: skip
     return Table(heads, rows)
+
+
+def _mean(facts: Mapping[str, Any]) -> str:
+    return NONE if facts["mean"] is None else f"{facts['mean']:.2f}"
 
 
 def _events(events: Sequence[dict[str, Any]]) -> Table:
@@ -361,13 +362,13 @@ def _compared(runs: Sequence[Outline], reports: Sequence[Report], labels: Sequen
         rows.append(
             [
                 label,
-                mode_of(run.facts),
-                str(run.facts["ranks"]),
-                number(run.facts["steps"]),
+                mode_of(run.overview),
+                str(run.overview["ranks"]),
+                number(run.overview["steps"]),
                 duration(said["seconds"]),
                 number(said["samples_per_s"]),
                 percent(said["shares"]["wait"]),
-                f"{said['staleness_mean']:.2f}",
+                _mean(run.overview["staleness"]),
                 number(said["staleness_quantiles"]["1.0"]),
                 number(said["lead_max"]),
                 f"{loss:.4f}" if isinstance(loss, int | float) else NONE,

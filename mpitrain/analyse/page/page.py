@@ -8,23 +8,14 @@ from pathlib import Path
 
 import mpitrain
 from mpitrain.analyse.page.content import Comparison, Section
-from mpitrain.analyse.tool import EXTRA
-from mpitrain.core.errors import UserError
 
 FOLDER = Path(__file__).parent
 
 
 def page_of(title: str, sections: Sequence[Section], comparison: Comparison | None) -> str:
-    """Return the HTML of a page.
+    """Return the HTML of a page."""
+    import jinja2
 
-    Raises:
-        UserError: the library for templates is not installed.
-    """
-    try:
-        import jinja2
-    except ModuleNotFoundError as error:
-        message = f"a report needs jinja2 for its page: {EXTRA}"
-        raise UserError(message) from error
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(FOLDER),
         autoescape=True,

@@ -35,12 +35,11 @@ MAX_BARS = 40
 MOST_PX = 360  # height of a figure, however many ranks it has
 MAX_WRITTEN = 8  # ranks of a matrix with its numbers in it
 TAIL = 0.995  # a histogram is drawn up to this quantile
-SHARES = ("compute_s", "read_s", "write_s", "wait_s")
-SHARE_NAMES = {
-    "compute_s": "computing",
-    "read_s": "reading",
-    "write_s": "writing",
-    "wait_s": "waiting",
+SHARES = {
+    "compute": "computing",
+    "read": "reading",
+    "write": "writing",
+    "wait": "waiting",
     "other": "other",
 }
 
@@ -95,22 +94,15 @@ def wait_map(run: Outline) -> Figure:
 
 def share_bars(run: Outline) -> Figure:
     """Draw what every rank spent its time on."""
-    table = np.stack([run.binned.total(name) for name in SHARES], axis=1)
-    table /= np.maximum(run.binned.elapsed_s, 1e-12)[:, None]
-    table, width = grouped(np.clip(table, 0.0, 1.0), np.mean)
-    names = group_names(run.binned.ranks, width)
+    ranks = run.overview["per_rank"]
+    table = np.array([[rank["shares"][name] for name in SHARES] for rank in ranks])
+    table, width = grouped(table, np.mean)
+    names = group_names([rank["rank"] for rank in ranks], width)
     figure, axes = panel(_height_px(len(names)))
     left = np.zeros(len(table))
-    other = np.clip(1.0 - table.sum(axis=1), 0.0, None)
-    for name, part in zip((*SHARES, "other"), [*table.T, other], strict=True):
-        axes.barh(
-            range(len(table)),
-            part,
-            0.72,
-            left=left,
-            color=PHASE_COLOURS[name],
-            label=SHARE_NAMES[name],
-        )
+    for (name, label), part in zip(SHARES.items(), table.T, strict=True):
+        colour = PHASE_COLOURS[name]
+        axes.barh(range(len(table)), part, 0.72, left=left, color=colour, label=label)
         left += part
     _rank_axis(axes, names)
     axes.grid(visible=False)
@@ -166,10 +158,9 @@ def share_comparison(runs: Sequence[Outline], labels: Sequence[str]) -> Figure:
     """Draw what the ranks of each run spent their time on, on average."""
     figure, axes = panel(_height_px(len(runs)))
     left = np.zeros(len(runs))
-    for name in (*SHARES, "other"):
-        part = np.array([_share(run, name) for run in runs])
-        axes.barh(range(len(runs)), part, 0.72, left=left, color=PHASE_COLOURS[name],
-                  label=SHARE_NAMES[name])  # fmt: skip
+    for name, label in SHARES.items():
+        part = np.array([run.overview["shares"][name] for run in runs])
+        axes.barh(range(len(runs)), part, 0.72, left=left, color=PHASE_COLOURS[name], label=label)
         left += part
     axes.set_yticks(range(len(runs)), labels)
     axes.invert_yaxis()
@@ -179,13 +170,6 @@ def share_comparison(runs: Sequence[Outline], labels: Sequence[str]) -> Figure:
     percent(axes.xaxis)
     legend(figure, axes, 3)
     return figure
-
-
-def _share(run: Outline, name: str) -> float:
-    whole = max(float(run.binned.elapsed_s.sum()), 1e-12)
-    if name != "other":
-        return float(run.binned.total(name).sum()) / whole
-    return max(0.0, 1.0 - sum(_share(run, other) for other in SHARES))
 
 
 def _map(run: Outline, table: Numbers, what: str, *, is_share: bool = False) -> Figure:

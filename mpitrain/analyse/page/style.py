@@ -12,10 +12,10 @@ from typing import Any
 INK, MUTED, GRID = "#000001", "#000002", "#000003"
 SERIES = tuple(f"#00010{index}" for index in range(8))
 PHASE_COLOURS = {
-    "compute_s": "#000201",
-    "read_s": "#000202",
-    "write_s": "#000203",
-    "wait_s": "#000204",
+    "compute": "#000201",
+    "read": "#000202",
+    "write": "#000203",
+    "wait": "#000204",
     "other": "#000205",
 }
 
@@ -24,7 +24,7 @@ VARIABLES = {
     MUTED: "--muted",
     GRID: "--grid",
     **{colour: f"--series-{index}" for index, colour in enumerate(SERIES)},
-    **{colour: f"--{name.removesuffix('_s')}" for name, colour in PHASE_COLOURS.items()},
+    **{colour: f"--{name}" for name, colour in PHASE_COLOURS.items()},
 }
 
 MAP = "viridis"  # even in lightness, the same to most colour-blind eyes, on white and on black

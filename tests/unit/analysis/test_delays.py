@@ -12,11 +12,11 @@ import pytest
 from mpitrain.analysis.delays import Delays, delays_of
 from mpitrain.analysis.lateness import Windows, stragglers_of
 from mpitrain.analysis.phases import OWN, Phases
+from mpitrain.analysis.readable import open_readable
 from mpitrain.analysis.waiting import NOBODY, LastAt, seen_at, waited_for
 from mpitrain.config import from_mapping
 from mpitrain.core.errors import LogError
 from mpitrain.replaying.simulation import simulate_run
-from mpitrain.storage.reading import open_log
 from mpitrain.storage.run_directory import RunDirectory
 
 SCENARIOS = [
@@ -37,7 +37,7 @@ def simulated(root: Path, mode: str, straggler: dict[str, Any], seed: int = 0) -
         "simulate": {"ranks": 4, "compute_s": 0.01, "overhead_s": 0.001},
     }
     simulate_run(from_mapping(settings))
-    return delays_of(open_log(root))
+    return delays_of(open_readable(root))
 
 
 @pytest.mark.parametrize(("mode", "kind", "rank"), SCENARIOS)
@@ -189,7 +189,7 @@ def test_a_run_of_several_lives_is_one_run(make_run: Callable[..., Any], tmp_pat
     second.go_on(15)
     first.write(tmp_path)
     second.write(tmp_path)
-    found = delays_of(open_log(tmp_path))
+    found = delays_of(open_readable(tmp_path))
     assert (found.num_lives, int(found.num_rows.sum())) == (2, 39)
     assert found.windows.num_rows.sum() == 39
     assert found.longest[0].at_s <= found.seconds
@@ -198,8 +198,8 @@ def test_a_run_of_several_lives_is_one_run(make_run: Callable[..., Any], tmp_pat
 def test_ranks_of_a_killed_run_did_not_idle(make_run: Callable[..., Any], tmp_path: Path) -> None:
     """Their last rows may be missing, so nobody knows when they did their last step."""
     run = make_run(3, 2, "asp", steps=30)
-    closed = delays_of(open_log(run.write(tmp_path / "closed")))
-    killed = delays_of(open_log(run.write(tmp_path / "killed", is_closed=lambda _: False)))
+    closed = delays_of(open_readable(run.write(tmp_path / "closed")))
+    killed = delays_of(open_readable(run.write(tmp_path / "killed", is_closed=lambda _: False)))
     assert closed.idle_s.sum() > 0
     assert killed.idle_s.sum() == 0
 
@@ -211,11 +211,11 @@ def test_what_is_missing_is_named(tmp_path: Path) -> None:
     whole = simulated(root, "ssp", late)
     path = RunDirectory(root).log_path(0, 1)
     path.unlink()
-    found = delays_of(open_log(root))
+    found = delays_of(open_readable(root))
     assert (found.stragglers, found.num_missing) == ([], 1)
     assert found.waited_s[:, -1].sum() > 0.9 * whole.waited_s[:, 1].sum()
     assert str(path) in found.notes[0]
     for rank in (0, 2, 3):
         RunDirectory(root).log_path(0, rank).unlink()
     with pytest.raises(LogError):
-        delays_of(open_log(root))
+        delays_of(open_readable(root))

@@ -10,10 +10,12 @@ import h5py
 import numpy as np
 import pytest
 
-from mpitrain.analysis import scan
-from mpitrain.analysis.staleness import staleness_histogram, staleness_of
+from mpitrain.analysis import guarantee, scan, staleness
+from mpitrain.analysis.distribution import distribution_of
+from mpitrain.analysis.readable import open_readable
+from mpitrain.analysis.staleness import staleness_of
 from mpitrain.analysis.verify import verify
-from mpitrain.storage.reading import open_log
+from mpitrain.storage.reading import LifeLog, open_log
 from mpitrain.storage.run_directory import RunDirectory
 
 MakeRun = Callable[..., Any]
@@ -56,11 +58,46 @@ def test_where_slices_end_changes_no_finding(
         assert verify(root).to_json() == whole.to_json()
 
 
+@pytest.mark.parametrize("num_clocks", [1, 5, 30])
+@pytest.mark.parametrize(("size", "bound"), [(1, 0), (2, 1), (3, 2), (2, 40)])
+def test_how_many_clocks_are_looked_at_together_changes_no_finding(
+    make_run: MakeRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int, bound: int,
+    num_clocks: int,
+) -> None:  # fmt: skip
+    """Of reads that are too old for the bound: the same rows, for the same reasons."""
+    num_told = 0
+    for seed in range(8):
+        run = make_run(size, 2, "ssp", bound=bound, steps=100 * size, seed=seed)
+        random = np.random.default_rng(seed)
+        for _ in range(seed):
+            row = random.choice(run.rows[random.integers(size)])
+            name = str(random.choice(["version_read", "version_written"]))
+            row[name][random.integers(2)] += random.choice([-9, -4, 4])
+        root = run.write(tmp_path / str(seed))
+        (life,) = open_log(root).lives
+        wanted = old_reads(life, bound)
+        with monkeypatch.context() as patch:
+            patch.setattr(guarantee, "MOST_BYTES", 16 * 2 * num_clocks)
+            assert old_reads(life, bound) == wanted
+        num_told += len(wanted)
+    assert num_told > 5 or bound == 40
+
+
+def old_reads(life: LifeLog, bound: int) -> list[str]:
+    """Return what is told of reads that were too old."""
+    found = guarantee.Guarantee(life, bound, life.start)
+    for rank, log in life.ranks.items():
+        scan.scan(log, found.viewers(rank))
+    return sorted(map(str, found.findings()))
+
+
+@pytest.mark.parametrize("num_kept", [1, 2, 64])
 @pytest.mark.parametrize("num_rows", [1, 7, 10_000])
 def test_staleness_is_counted_slice_by_slice(
-    make_run: MakeRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, num_rows: int
+    make_run: MakeRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, num_rows: int, num_kept: int
 ) -> None:
     """As from whole columns: where no own update is missing, the last one is, or older ones are."""
+    monkeypatch.setattr(staleness, "NUM_KEPT", num_kept)
     monkeypatch.setattr(scan, "MOST_ROWS", num_rows)
     for missing in (0, 1, 3):
         run = make_run(3, 2, "asp", steps=90, seed=missing)
@@ -72,8 +109,7 @@ def test_staleness_is_counted_slice_by_slice(
         (life,) = open_log(root).lives
         wanted = np.concatenate([staleness_of(log).others.ravel() for log in life.ranks.values()])
         numbers, counts = np.unique(wanted, return_counts=True)
-        assert staleness_histogram(life) == dict(
-            zip(numbers.tolist(), counts.tolist(), strict=True)
-        )
+        found = distribution_of(open_readable(root)).whole("staleness").items()
+        assert found == list(zip(numbers.tolist(), counts.tolist(), strict=True))
         owns = [int(staleness_of(log).own.max()) for log in life.ranks.values()]
         assert set(owns) == {missing}

@@ -9,19 +9,23 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from mpitrain.analysis.staleness import staleness_histogram
+from mpitrain.analysis.distribution import distribution_of
+from mpitrain.analysis.readable import open_readable
 from mpitrain.analysis.summary import histogram_lines, main, summary_lines
-from mpitrain.storage.reading import open_log
 from mpitrain.storage.run_directory import RunDirectory
 
 MakeRun = Callable[..., Any]
 
 
+def histogram_of(root: Path) -> dict[int, int]:
+    """Return how many updates on shards had which staleness."""
+    return dict(distribution_of(open_readable(root)).whole("staleness").items())
+
+
 def test_histogram_counts_each_update_on_each_shard(make_run: MakeRun, tmp_path: Path) -> None:
     """The counts are those of the versions, over all ranks; every update is in it once a shard."""
     run = make_run(4, 3, "asp")
-    (life,) = open_log(run.write(tmp_path)).lives
-    histogram = staleness_histogram(life)
+    histogram = histogram_of(run.write(tmp_path))
     assert sum(histogram.values()) == 60 * 3
     assert max(histogram) == max(row["staleness_max"] for own in run.rows for row in own)
     mean = sum(tau * count for tau, count in histogram.items()) / 180
@@ -35,8 +39,7 @@ def test_histogram_uses_the_column_when_there_are_no_versions(
     """Without versions updates are counted once, by their largest staleness."""
     run = make_run(4, 3, "asp")
     run.per_shard = False
-    (life,) = open_log(run.write(tmp_path)).lives
-    assert staleness_histogram(life) == dict(
+    assert histogram_of(run.write(tmp_path)) == dict(
         sorted(Counter(row["staleness_max"] for own in run.rows for row in own).items())
     )
 
@@ -47,8 +50,7 @@ def test_histogram_leaves_out_what_no_run_can_do(make_run: MakeRun, tmp_path: Pa
     row = run.rows[0][3]
     row["version_read"] = row["version_written"] + 5
     root = run.write(tmp_path)
-    (life,) = open_log(root).lives
-    assert sum(staleness_histogram(life).values()) == 59
+    assert sum(histogram_of(root).values()) == 59
     assert "faults in 60 rows" in "\n".join(summary_lines(root))
 
 

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from mpitrain.analysis.verify import Report, verify
+from mpitrain.bench.large_log import write_large_log
 from mpitrain.core.errors import LogError
 from mpitrain.storage.run_directory import RunDirectory
 
@@ -348,3 +349,32 @@ def test_logs_that_hold_less_than_the_result_counts_are_found(
     assert verify(root).ok
     directory.write_result({**result, name: result[name] + 1})
     assert has(verify(root), directory.result, None, f"{name}, the logs hold")
+
+
+def test_a_log_that_breaks_off_in_the_middle_is_a_finding(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """File and rows are named, and what the other ranks did is still checked."""
+    root = write_large_log(tmp_path / "run", 60_000, size=3, num_shards=2)
+    with h5py.File(log_of(root, 2), "r+", libver="latest") as file:
+        file["steps/lead"][7] = 99
+        num_rows = file["steps/ticket"].chunks[0]
+    read = h5py.Dataset.__getitem__
+
+    def failing(column: h5py.Dataset, key: Any) -> Any:
+        """Fail as a disk does: only where it is asked for the second piece of one column."""
+        is_there = column.name == "/steps/ticket" and "rank-00001" in column.file.filename
+        if is_there and isinstance(key, slice) and key.start < 2 * num_rows and key.stop > num_rows:
+            message = "Can't synchronously read data (file read failed: Input/output error)"
+            raise OSError(message)
+        return read(column, key)
+
+    monkeypatch.setattr(h5py.Dataset, "__getitem__", failing)
+    report = verify(root)
+    rows = f"ticket of rows {num_rows} to {2 * num_rows - 1} cannot be read: "
+    assert has(report, log_of(root, 1), None, rows, "Input/output error")
+    assert has(report, log_of(root, 2), 7, "lead is 99")
+    result = f"the result counts 60000 steps, the logs hold {report.rows}"
+    assert has(report, RunDirectory(root).result, None, result)
+    assert report.rows == 40_000
+    assert len(report.findings) == 4, lines(report)
