@@ -10,6 +10,7 @@ from mpitrain import __version__
 from mpitrain.commands import (
     analyse,
     bench,
+    cells,
     config,
     doctor,
     launch,
@@ -28,7 +29,7 @@ from mpitrain.core.errors import FAILED, USER_MISTAKE, MpitrainError, UserError
 INTERRUPTED = 130
 COMMANDS = (
     *(launch, train, resume),
-    *(submit, status, requeue),
+    *(submit, status, requeue, cells),
     *(replay, simulate, analyse),
     *(config, repair, doctor, bench),
 )

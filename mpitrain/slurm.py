@@ -79,6 +79,14 @@ class Slurm:
             end_s=float(end_s) if end_s else None,
         )
 
+    @property
+    def name_for_slurm(self) -> str:
+        """What Slurm's commands are to be given: of an array its number alone means all cells.
+
+        One cell of each array has that number as its own job's.
+        """
+        return self.array or self.job_id
+
     def facts(self) -> dict[str, str]:
         """Return what a run records of its job, the same on every rank; what is empty is left out.
 
@@ -106,7 +114,7 @@ class Slurm:
         """
         if self.end_s is not None:
             return max(0.0, self.end_s - now_s)
-        return duration_s(_asked(self.job_id))
+        return duration_s(_asked(self.name_for_slurm))
 
 
 def duration_s(text: str) -> float | None:

@@ -14,6 +14,7 @@ TOOLS = {
     "verify": "did the run keep its promises? every row of every log is checked",
     "stragglers": "which ranks were slow, who waited for whom, what would another bound gain?",
     "compare": "several runs side by side: speed to a target, spread over seeds, equality",
+    "scaling": "what do more ranks gain: speed-up and efficiency over runs on several counts",
     "report": "one HTML page about a run, or a comparison of several",
     "trace": "all ranks side by side in Perfetto: waiting, computing, writing, who saw what",
     "checkpoint": "what do checkpoints hold: list, show, verify, diff, export to .npz",

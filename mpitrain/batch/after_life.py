@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import sys
 import time
@@ -31,10 +32,17 @@ from mpitrain.storage.checkpoints import Checkpoints
 from mpitrain.storage.run_directory import RunDirectory
 
 SUBMITTED, REQUEUED, ENDED, GAVE_UP = "submitted", "requeued", "ended", "gave up"
+HANDED_ON = "handed on"
 
 
 def end_life(
-    root: Path, *, exit_code: int, signal: str, most_requeues: int, attempt: int = MOST_ATTEMPTS
+    root: Path,
+    *,
+    exit_code: int,
+    signal: str,
+    most_requeues: int,
+    may_requeue: bool = True,
+    attempt: int = MOST_ATTEMPTS,
 ) -> int:
     """Decide what this job does after a life of the run in ``root``, and do it.
 
@@ -43,6 +51,7 @@ def end_life(
         exit_code: of the launcher.
         signal: that the job script got; empty without one.
         most_requeues: as many are allowed, of those that anybody has a say in.
+        may_requeue: where the run is to go on, requeue this job; else leave that to another one.
         attempt: how often this start of the job has tried to start the ranks.
 
     Returns:
@@ -56,23 +65,23 @@ def end_life(
         message = "requeue is for the script of a Slurm job, and this is none"
         raise UserError(message)
     directory = RunDirectory(root)
-    record = queue.record_of(job.job_id) or queue.Record({})
+    record = queue.record_of(job.name_for_slurm) or queue.Record({})
     history = _history(root)
     after = _looked_at(directory, job, record, history, exit_code, signal, most_requeues)
+    after = dataclasses.replace(after, may_requeue=may_requeue)
     if is_worth_another_attempt(after, attempt):
         _say(f"the ranks were not started (exit code {exit_code}); once more")
         return AGAIN
     decision = decide(after)
     life = _life(directory)
     _write(root, _entry(job, after, decision, life))
-    if not decision.goes_on:
-        _say(decision.text)
+    _say(decision.text)  # now: what follows may end this process too
+    if not (decision.goes_on and may_requeue):
         return decision.code
-    _say(decision.text)  # now: what follows ends this process too
-    trouble = "" if after.is_requeued else queue.requeue(job.job_id)
+    trouble = "" if after.is_requeued else queue.requeue(job.name_for_slurm)
     if not trouble:
         return 0
-    words = f"but Slurm did not requeue job {job.job_id}: {trouble}; submit it again"
+    words = f"but Slurm did not requeue job {job.name_for_slurm}: {trouble}; submit it again"
     _write(root, _entry(job, after, decision, life, trouble=words))
     _say(words)
     return decision.code
@@ -96,6 +105,7 @@ def _looked_at(
         signal=signal,
         is_preempted=record.is_preempted,
         is_cancelled=record.is_ending and not record.is_over_limit,
+        has_lost_node=record.has_lost_node,
         is_requeued=record.num_restarts > job.num_restarts,
         left_s=0.0 if record.is_over_limit else record.left_s(time.time()),
         steps=newest_steps(directory),
@@ -104,6 +114,44 @@ def _looked_at(
         num_requeues=sum(e.what == REQUEUED and e.cause in COUNTED for e in ends),
         most_requeues=most_requeues,
     )
+
+
+def check_follows(root: Path, job_id: str) -> None:
+    """Check that the run did not give up in the job that this one follows.
+
+    A job that is not to begin writes that down too, for those that follow it.
+
+    Raises:
+        UserError: it did; what ended that job would end this one.
+    """
+    why = gave_up(_history(root), job_id)
+    if not why:
+        return
+    job = Slurm.from_environ(os.environ)
+    if job is not None:
+        _write(
+            root,
+            ledger.Entry(
+                time=ledger.now_text(),
+                job=job.name_for_slurm,
+                restarts=job.num_restarts,
+                what=GAVE_UP,
+                steps=newest_steps(RunDirectory(root)),
+                text=why,
+            ),
+        )
+    raise UserError(why)
+
+
+def gave_up(history: Sequence[ledger.Entry], job_id: str) -> str:
+    """Return which job gave up and why, by what is known last of one; nothing where it did not.
+
+    It is an earlier one where this one gave up for that reason.
+    """
+    last = next((entry for entry in reversed(history) if entry.job == job_id), None)
+    if last is None or last.what != GAVE_UP:
+        return ""
+    return f"job {job_id} gave up: {last.text}" if last.outcome else last.text
 
 
 def num_idle(ends: Sequence[ledger.Entry]) -> int:
@@ -155,18 +203,25 @@ def _life(directory: RunDirectory) -> int:
 def _entry(
     job: Slurm, after: After, decision: Decision, life: int, *, trouble: str = ""
 ) -> ledger.Entry:
-    what = REQUEUED if decision.goes_on and not trouble else GAVE_UP
     return ledger.Entry(
         time=ledger.now_text(),
-        job=job.job_id,
+        job=job.name_for_slurm,
         restarts=job.num_restarts,
-        what=ENDED if after.outcome == DONE else what,
+        what=_what(after, decision, trouble),
         cause=decision.cause,
         outcome="" if trouble else after.outcome,
         life=life,
         steps=after.steps,
         text=trouble or decision.text,
     )
+
+
+def _what(after: After, decision: Decision, trouble: str) -> str:
+    if after.outcome == DONE:
+        return ENDED
+    if trouble or not decision.goes_on:
+        return GAVE_UP
+    return REQUEUED if after.may_requeue or after.is_requeued else HANDED_ON
 
 
 def _write(root: Path, entry: ledger.Entry) -> None:

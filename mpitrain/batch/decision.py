@@ -34,6 +34,7 @@ class After:
         signal: that the job script got, for example "USR1"; empty without one.
         is_preempted: a job of higher rank takes the nodes.
         is_cancelled: somebody ended the job.
+        has_lost_node: one of the job's nodes went down.
         is_requeued: Slurm has put it back into the queue already.
         left_s: until the job's time limit; None without one.
         steps: of the newest checkpoint, -1 where there is none.
@@ -41,6 +42,7 @@ class After:
         num_idle: lives in a row before this one that got nowhere.
         num_requeues: of the causes that count.
         most_requeues: as many of these are allowed.
+        may_requeue: this job is the one to go on; else one that was submitted to follow it is.
     """
 
     outcome: str
@@ -49,6 +51,7 @@ class After:
     signal: str = ""
     is_preempted: bool = False
     is_cancelled: bool = False
+    has_lost_node: bool = False
     is_requeued: bool = False
     left_s: float | None = None
     steps: int = -1
@@ -56,6 +59,7 @@ class After:
     num_idle: int = 0
     num_requeues: int = 0
     most_requeues: int = 0
+    may_requeue: bool = True
 
     @property
     def is_idle(self) -> bool:
@@ -68,7 +72,7 @@ class Decision:
     """What to do.
 
     Attributes:
-        goes_on: put the job back into the queue.
+        goes_on: the run is to go on: in this job, put back into the queue, or in another one.
         cause: why the life ended.
         code: exit code of the job where it is not put back.
         text: for people.
@@ -93,7 +97,10 @@ def decide(after: After) -> Decision:
     if why_not:
         text = f"not requeued ({cause}): {why_not}; the run is at {place}"
         return Decision(goes_on=False, cause=cause, code=code, text=text)
-    text = f"requeued ({cause}); goes on from {place}"
+    if after.may_requeue or after.is_requeued:
+        text = f"requeued ({cause}); goes on from {place}"
+    else:
+        text = f"ended ({cause}); another job may go on from {place}"
     return Decision(goes_on=True, cause=cause, code=code, text=text)
 
 
@@ -120,6 +127,8 @@ def cause_of(after: After) -> str:
         return REQUEUE
     if after.is_cancelled:
         return CANCELLED
+    if after.has_lost_node:
+        return LOST
     if after.outcome == NEVER and after.exit_code == USER_MISTAKE:
         return MISTAKE
     if after.outcome == FAIL:
@@ -145,6 +154,6 @@ def reason_to_end(after: After, cause: str) -> str:
         return f"it would fail again ({after.reason})"
     if after.is_idle and after.num_idle + 1 >= MOST_IDLE:
         return f"{after.num_idle + 1} lives in a row left no newer checkpoint"
-    if cause in COUNTED and after.num_requeues >= after.most_requeues:
+    if after.may_requeue and cause in COUNTED and after.num_requeues >= after.most_requeues:
         return f"{after.num_requeues} requeues were allowed and made"
     return ""

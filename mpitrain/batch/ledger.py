@@ -26,7 +26,7 @@ class Entry:
 
     Attributes:
         time: local time with its offset, ISO 8601.
-        job: number of the job.
+        job: number of the job; of a cell of an array "1234_5".
         restarts: times that it had been requeued.
         what: "submitted", "requeued", "ended" or "gave up".
         cause: why: "time limit", "preemption", "signal", "lost", "failed", "done", ...

@@ -57,8 +57,17 @@ class Record:
 
     @property
     def is_ending(self) -> bool:
-        """Whether Slurm is about to end what runs of it: after scancel, say, or at its limit."""
-        return self.state not in ("RUNNING", "SUSPENDED", "UNKNOWN")
+        """Whether Slurm is about to end what runs of it: after scancel, say, or at its limit.
+
+        A lost node does so too where the job may not be requeued, but nobody has asked for that.
+        """
+        is_running = self.state in ("RUNNING", "SUSPENDED", "UNKNOWN")
+        return not (is_running or self.has_lost_node)
+
+    @property
+    def has_lost_node(self) -> bool:
+        """Whether one of its nodes went down; Slurm ends a job then that it may not requeue."""
+        return self.state == "NODE_FAIL" or self.fields.get("Reason") == "NodeDown"
 
     @property
     def is_over_limit(self) -> bool:

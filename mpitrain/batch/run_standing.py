@@ -88,7 +88,7 @@ def run_standing(root: Path) -> RunStanding:
         reason=str(status.get("reason") or ""),
         since=str(status.get("time", "")),
         life=life if isinstance(life, int) else -1,
-        job=str(_facts(tables).get("slurm_job", "")),
+        job=_job(_facts(tables)),
         steps=_steps(result, now, newest, state),
         total_steps=_total_steps(config, directory, now),
         steps_per_s=None if now is None or state != RUNNING else now.steps_per_s,
@@ -115,6 +115,11 @@ def _now(root: Path, directory: RunDirectory) -> Now | None:
         return look(root, directory.log_root)
     except LogError:
         return None
+
+
+def _job(facts: Json) -> str:
+    """Return the job of the newest life, as Slurm's commands know it; empty outside Slurm."""
+    return str(facts.get("slurm_array") or facts.get("slurm_job") or "")
 
 
 def _facts(tables: Json) -> Json:

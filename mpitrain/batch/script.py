@@ -13,7 +13,10 @@ MARKER = "# --- mpitrain submit puts the words of the run here"
 JOBS = "MPITRAIN_JOBS"
 MOST_REQUEUES = "MPITRAIN_MOST_REQUEUES"
 PYTHON = "MPITRAIN_PYTHON"
-KEPT = (PYTHON, "MPITRAIN_LAUNCHER", "MPITRAIN_SRUN_MPI", "MPITRAIN_RANKS", MOST_REQUEUES)
+KEPT = (
+    *(PYTHON, "MPITRAIN_LAUNCHER", "MPITRAIN_SRUN_MPI", "MPITRAIN_RANKS", MOST_REQUEUES),
+    *("MPITRAIN_NEVER_REQUEUE", "MPITRAIN_AFTER"),  # of chain.sh
+)
 """Variables that the template and site.sh look at; what they say at submission is kept."""
 
 

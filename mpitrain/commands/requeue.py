@@ -41,6 +41,18 @@ def add(commands: Commands[Parser]) -> None:
         "preemption or a lost node are not counted",
     )
     command.add_argument(
+        "--never",
+        action="store_true",
+        help="only decide and write it down: another job goes on with the run, or none",
+    )
+    command.add_argument(
+        "--after",
+        default="",
+        metavar="JOB",
+        help="before a life: only see that the run did not give up in job JOB, which this one "
+        "follows; exit code 2 where it did",
+    )
+    command.add_argument(
         "--attempt",
         type=int,
         default=MOST_ATTEMPTS,
@@ -52,12 +64,16 @@ def add(commands: Commands[Parser]) -> None:
 
 
 def _requeue(options: argparse.Namespace) -> int:
-    from mpitrain.batch.after_life import end_life  # brings HDF5
+    from mpitrain.batch.after_life import check_follows, end_life  # brings HDF5
 
+    if options.after:
+        check_follows(Path(options.directory), options.after)
+        return 0
     return end_life(
         Path(options.directory),
         exit_code=options.exit_code,
         signal=options.signal,
         most_requeues=options.at_most,
+        may_requeue=not options.never,
         attempt=options.attempt,
     )

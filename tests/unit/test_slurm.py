@@ -45,6 +45,13 @@ def test_variables_are_read() -> None:
     assert found.time_left_s(2000) == 0.0
 
 
+def test_a_cell_of_an_array_is_named_so_that_it_is_alone() -> None:
+    """One cell has the number of the array, which stands for all of them."""
+    cell = job(SLURM_ARRAY_JOB_ID="77", SLURM_ARRAY_TASK_ID="5")
+    assert (cell.job_id, cell.name_for_slurm) == ("77", "77_5")
+    assert job().name_for_slurm == "77"
+
+
 def test_first_life_has_no_restarts_and_garbage_is_not_a_number() -> None:
     """The restart count is not set before the first requeue."""
     found = job(SLURM_NTASKS="4(x2)", SLURM_RESTART_COUNT="-1", SLURM_JOB_END_TIME="soon")

@@ -182,6 +182,11 @@ def test_a_job_that_no_ledger_knows_is_found_in_the_run_file(
     assert "job 12" not in status(root)  # it is done
     write_json(root / "status.json", status_of("running"))
     assert "job 12: RUNNING, on node[1-2]" in status(root)
+    run_toml = root / "run.toml"
+    said = run_toml.read_text().replace('slurm_job = "12"', 'slurm_array = "10_2"')
+    run_toml.write_text(said)
+    commands("scontrol", f"[ $4 = 10_2 ] && echo '{RUNNING}'")  # 12 alone may be the whole array
+    assert "job 10_2: RUNNING" in status(root)
 
 
 def test_a_folder_of_runs_gives_a_line_for_each(
