@@ -53,10 +53,10 @@ def _run(options: argparse.Namespace) -> Answer:
         raise UserError(message)
     if options.once or options.json:
         now = look(options.rundir, options.log_root)
-        return Answer(_facts(now), lambda: console().print(_view(options.rundir, now, MANY)))
+        return Answer(_facts(now), lambda: console().print(view(options.rundir, now, MANY)))
     if not _is_starting(options.rundir):
         look(options.rundir, options.log_root)  # what is wrong is said before the screen changes
-    _follow(options, console())
+    _follow(options, console(is_live=True))
     return Answer({}, lambda: None)
 
 
@@ -80,8 +80,8 @@ def _follow(options: argparse.Namespace, out: Console) -> None:
             now = found if isinstance(found, Now) else None
             if out.is_terminal:
                 rows = out.height - AROUND_ROWS
-                view = _text(found) if now is None else _view(options.rundir, now, rows)
-                live.update(view, refresh=True)
+                shown = _text(found) if now is None else view(options.rundir, now, rows)
+                live.update(shown, refresh=True)
             else:
                 sys.stdout.write(f"{found if now is None else _line(now)}\n")
                 sys.stdout.flush()
@@ -100,7 +100,7 @@ def _next(options: argparse.Namespace, before: Now | None) -> Now | str:
         return f"starting: {error}"
 
 
-def _view(root: Path, now: Now, most: int) -> Group:
+def view(root: Path, now: Now, most: int) -> Group:
     """Return what a look shows, with so many ranks at most."""
     from rich.console import Group
     from rich.text import Text

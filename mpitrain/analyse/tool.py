@@ -9,6 +9,7 @@ import argparse
 import json
 import math
 import os
+import shutil
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 INTERRUPTED = 130
+TABLE_WIDTH = 120
+"""Columns a table may take. A narrower terminal breaks its lines; rich would drop whole columns."""
 
 
 @dataclass(frozen=True)
@@ -114,8 +117,11 @@ def _print(answer: Answer, *, is_json: bool) -> None:
     sys.stdout.flush()
 
 
-def console() -> Console:
-    """Return where tools speak: colours on a terminal only, never cut to 80 columns elsewhere.
+def console(*, is_live: bool = False) -> Console:
+    """Return where tools speak: colours on a terminal only, and no column is ever cut.
+
+    Args:
+        is_live: what is shown is drawn over again, so lines are cut at the terminal's width.
 
     Raises:
         UserError: the library for tables is not installed.
@@ -123,8 +129,13 @@ def console() -> Console:
     check_library("rich", "without --json a tool")
     from rich.console import Console
 
-    is_terminal = sys.stdout.isatty()
-    return Console(highlight=False, soft_wrap=not is_terminal, width=None if is_terminal else 120)
+    class Out(Console):
+        def on_broken_pipe(self) -> None:  # rich would exit with 1
+            raise BrokenPipeError
+
+    columns = shutil.get_terminal_size().columns if sys.stdout.isatty() else 0
+    width = None if is_live else max(columns, TABLE_WIDTH)
+    return Out(highlight=False, soft_wrap=not is_live, width=width)
 
 
 def _say_error(message: str) -> None:
