@@ -114,7 +114,8 @@ def is_worth_another_attempt(after: After, attempt: int) -> bool:
         after: what is known after the last attempt.
         attempt: its number, from 1.
     """
-    return cause_of(after) == LOST and after.outcome == NEVER and attempt < MOST_ATTEMPTS
+    is_lost = cause_of(after) == LOST and not after.has_lost_node  # that ends the job as well
+    return is_lost and after.outcome == NEVER and attempt < MOST_ATTEMPTS
 
 
 def cause_of(after: After) -> str:

@@ -9,7 +9,17 @@ import pytest
 
 from mpitrain.batch import ledger
 from mpitrain.batch.after_life import GAVE_UP, HANDED_ON, check_follows, gave_up
-from mpitrain.batch.decision import CANCELLED, FAIL, KILLED, LOST, STOP, After, decide
+from mpitrain.batch.decision import (
+    CANCELLED,
+    FAIL,
+    KILLED,
+    LOST,
+    NEVER,
+    STOP,
+    After,
+    decide,
+    is_worth_another_attempt,
+)
 from mpitrain.batch.queue import Record
 from mpitrain.core.errors import UserError
 
@@ -49,6 +59,8 @@ def test_a_lost_node_is_nobodys_wish() -> None:
     decision = decide(after(has_lost_node=True, signal="TERM", left_s=0.0))
     assert (decision.goes_on, decision.cause) == (True, LOST)
     assert decide(after(is_cancelled=True, signal="TERM")).cause == CANCELLED
+    assert not is_worth_another_attempt(after(outcome=NEVER, has_lost_node=True), 1)
+    assert is_worth_another_attempt(after(outcome=NEVER), 1)
 
 
 def test_a_job_gave_up_by_what_is_known_last_of_it() -> None:
