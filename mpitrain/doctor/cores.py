@@ -76,7 +76,7 @@ def judge_blas(ranks: Sequence[CoreFacts], blas: str) -> Finding:
     if facts.blas_threads == "unknown":
         remedy = "set OMP_NUM_THREADS=1 and look at the load: a run is repeatable with one only"
         return warning("blas", f"{blas}, unknown number of threads", remedy)
-    where = f" on rank {rank} of {len(ranks)}" if len(ranks) > 1 else ""
+    where = f" on rank {rank} of {len(ranks)}, {facts.host}" if len(ranks) > 1 else ""
     value = f"{blas}, {facts.blas_threads} threads{where}"
     remedy = (
         "set OPENBLAS_NUM_THREADS, MKL_NUM_THREADS and OMP_NUM_THREADS to 1: ranks share the "

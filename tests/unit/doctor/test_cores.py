@@ -60,7 +60,7 @@ def test_several_blas_threads_are_found_on_any_rank() -> None:
     finding = judge_blas(ranks, "openblas 1")
     assert (finding.state, finding.value) == (
         "warning",
-        "openblas 1, 2 threads on rank 1 of 3",
+        "openblas 1, 2 threads on rank 1 of 3, a",
     )
     assert "OPENBLAS_NUM_THREADS" in finding.remedy
     assert judge_blas([rank(0)], "openblas 1").state == "ok"
