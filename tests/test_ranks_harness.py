@@ -33,7 +33,7 @@ def test_harness_reports_every_test_on_its_own() -> None:
     assert "rank 1 of 2 failed" in text
     assert "planted fault" in text
     assert "test_hanging[openmpi-2] FAILED" in text
-    assert "the job took longer than 10 s" in text
+    assert "the test took longer than 10 s" in text
     assert "stacks of rank 1" in text
     assert "in test_hanging" in text
     assert "test_good_after_all_that[openmpi-2] PASSED" in text

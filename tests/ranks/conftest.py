@@ -20,7 +20,7 @@ from tests.ranks.outside import Group
 
 IS_INSIDE = RESULTS in os.environ
 DEFAULT_LIMIT_S = 240.0
-GROUPS = pytest.StashKey[dict[tuple[str, str], Group]]()
+GROUPS = pytest.StashKey[dict[str, Group]]()
 
 if not IS_INSIDE:
     mpi4py.rc.initialize = False  # collecting imports the tests, which import mpi4py.MPI
@@ -63,29 +63,26 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
     marker = pyfuncitem.get_closest_marker("ranks")
     if IS_INSIDE or marker is None:
         return None
-    group = _groups(pyfuncitem.session)[_key(pyfuncitem)]
+    group = _groups(pyfuncitem.session)[pyfuncitem.callspec.params["comm"]]
     wrong = group.verdict(pyfuncitem.nodeid)
     if wrong:
         pytest.fail(wrong, pytrace=False)
     return True
 
 
-def _groups(session: pytest.Session) -> dict[tuple[str, str], Group]:
-    """Group all selected tests by file and case, once."""
+def _groups(session: pytest.Session) -> dict[str, Group]:
+    """Group all selected tests by case, once."""
     if GROUPS not in session.stash:
-        groups: dict[tuple[str, str], Group] = {}
+        groups: dict[str, Group] = {}
         for item in session.items:
             marker = item.get_closest_marker("ranks")
             if marker is None or not isinstance(item, pytest.Function):
                 continue
-            mpi, _, ranks = str(item.callspec.params["comm"]).partition("-")
-            group = groups.setdefault(_key(item), Group(mpi, int(ranks)))
+            case = str(item.callspec.params["comm"])
+            mpi, _, ranks = case.partition("-")
+            group = groups.setdefault(case, Group(mpi, int(ranks)))
             group.tests.append(item.nodeid)
             limit_s = float(marker.kwargs.get("limit_s", DEFAULT_LIMIT_S))
             group.limit_s = max(group.limit_s, limit_s)
         session.stash[GROUPS] = groups
     return session.stash[GROUPS]
-
-
-def _key(item: pytest.Function) -> tuple[str, str]:
-    return str(item.path), str(item.callspec.params["comm"])

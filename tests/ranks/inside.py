@@ -13,7 +13,7 @@ import pytest
 
 RESULTS = "MPITRAIN_TEST_RESULTS"  # folder for the outcomes; set inside only
 CASE = "MPITRAIN_TEST_CASE"  # for example "openmpi-4"
-LIMIT = "MPITRAIN_TEST_LIMIT_S"
+LIMIT = "MPITRAIN_TEST_LIMIT_S"  # for one test
 DUMP_BEFORE_S = 3.0
 
 
@@ -32,8 +32,12 @@ class Recorder:
         self._who = f"rank {rank} of {size}"
         self._outcomes = (folder / f"outcomes-{rank}").open("a", encoding="utf-8")
         self._stacks = (folder / f"stacks-{rank}").open("w", encoding="utf-8")
-        limit_s = float(os.environ[LIMIT])
-        faulthandler.dump_traceback_later(max(1.0, limit_s - DUMP_BEFORE_S), file=self._stacks)
+        self._dump_after_s = max(1.0, float(os.environ[LIMIT]) - DUMP_BEFORE_S)
+        self._start_timer()
+
+    def pytest_runtest_logstart(self) -> None:
+        """Start the timer again for each test."""
+        self._start_timer()
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Record one outcome; end all ranks when it is bad."""
@@ -56,6 +60,9 @@ class Recorder:
         faulthandler.cancel_dump_traceback_later()
         self._stacks.close()
         self._outcomes.close()
+
+    def _start_timer(self) -> None:
+        faulthandler.dump_traceback_later(self._dump_after_s, file=self._stacks)
 
     def _write(self, nodeid: str, outcome: str, text: str) -> None:
         line: dict[str, Any] = {"test": nodeid, "outcome": outcome, "text": text}

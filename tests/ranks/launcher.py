@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from mpitrain.launch_environment import launcher_defaults
 
 ROOT = Path(__file__).resolve().parents[2]
 GRACE_S = 5.0  # between a polite end and a kill
+LOOK_EVERY_S = 1.0
 
 
 def python_of(mpi: str) -> Path:
@@ -32,14 +33,20 @@ def python_of(mpi: str) -> Path:
 
 
 def run_ranks(
-    mpi: str, ranks: int, words: Sequence[str], *, timeout: float, environ: Mapping[str, str]
+    mpi: str,
+    ranks: int,
+    words: Sequence[str],
+    *,
+    timeout: float,
+    environ: Mapping[str, str],
+    progress: Callable[[], object] = lambda: None,
 ) -> subprocess.CompletedProcess[str]:
     """Run ``python WORDS`` on ranks under mpiexec; see ``run``."""
     python = python_of(mpi)
     command = [str(python.parent / "mpiexec"), "-n", str(ranks), str(python), *words]
     environment = {**os.environ, **environ}
     launcher_defaults(environment, is_root=os.geteuid() == 0)
-    return run(command, cwd=ROOT, timeout=timeout, environ=environment)
+    return run(command, cwd=ROOT, timeout=timeout, environ=environment, progress=progress)
 
 
 def run_launch(
@@ -54,9 +61,16 @@ def run_launch(
 
 
 def run(
-    command: Sequence[str], *, cwd: Path, timeout: float, environ: Mapping[str, str]
+    command: Sequence[str],
+    *,
+    cwd: Path,
+    timeout: float,
+    environ: Mapping[str, str],
+    progress: Callable[[], object] = lambda: None,
 ) -> subprocess.CompletedProcess[str]:
     """Run a command in a session of its own and end all of it when it takes too long.
+
+    The time is counted from the last change of what ``progress`` returns.
 
     Raises:
         subprocess.TimeoutExpired: it took longer than ``timeout`` seconds; nothing of it is left.
@@ -73,11 +87,28 @@ def run(
         start_new_session=True,
     ) as process:
         try:
-            out, err = process.communicate(timeout=timeout)
+            out, err = _communicate(process, timeout, progress)
         except subprocess.TimeoutExpired as late:
             out, err = _end(process)
             raise subprocess.TimeoutExpired(command, timeout, out, err) from late
     return subprocess.CompletedProcess(command, process.returncode, out, err)
+
+
+def _communicate(
+    process: subprocess.Popen[str], timeout: float, progress: Callable[[], object]
+) -> tuple[str, str]:
+    """Wait for the end of a process that makes progress; see ``run``."""
+    seen, until = progress(), time.monotonic() + timeout
+    while True:
+        left_s = until - time.monotonic()
+        try:
+            return process.communicate(timeout=min(LOOK_EVERY_S, max(0.0, left_s)))
+        except subprocess.TimeoutExpired:
+            now = progress()
+            if now != seen:
+                seen, until = now, time.monotonic() + timeout
+            elif left_s <= LOOK_EVERY_S:
+                raise
 
 
 def left_after(pids: Sequence[int], limit_s: float = 5.0) -> list[int]:

@@ -1,4 +1,6 @@
-"""The outside of a test on ranks: one mpiexec per file, MPI and number of ranks; a report per test.
+"""The outside of a test on ranks: one mpiexec per MPI and number of ranks; a report per test.
+
+Starting ranks takes longer than most tests, so tests of all files share a job.
 
 When a test fails it takes its job down; the tests after it are started again without it, so every
 test has a verdict of its own. A test without a verdict from every rank has failed, never passed.
@@ -20,13 +22,13 @@ TAIL = 6000  # characters of a job's output that a report shows
 
 @dataclass
 class Group:
-    """The tests of one file for one MPI and number of ranks.
+    """The tests for one MPI and number of ranks.
 
     Attributes:
         mpi: "openmpi" or "mpich".
         ranks: number of ranks.
         tests: node ids, in order.
-        limit_s: time for one job.
+        limit_s: time for one test.
         verdicts: node id -> "" when passed on every rank, else what went wrong.
     """
 
@@ -69,10 +71,17 @@ class Group:
             LIMIT: str(self.limit_s),
         }
         try:
-            ended = run_ranks(self.mpi, self.ranks, words, timeout=self.limit_s, environ=environ)
+            ended = run_ranks(
+                self.mpi,
+                self.ranks,
+                words,
+                timeout=self.limit_s,
+                environ=environ,
+                progress=lambda: sum(path.stat().st_size for path in folder.glob("outcomes-*")),
+            )
         except subprocess.TimeoutExpired as late:
             output = _tail(late.output, late.stderr)
-            return False, f"the job took longer than {self.limit_s:g} s\n{output}"
+            return False, f"the test took longer than {self.limit_s:g} s\n{output}"
         output = _tail(ended.stdout, ended.stderr)
         how = f"the job ended with exit code {ended.returncode}\n{output}"
         return ended.returncode == 0, how
