@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shutil
+import tempfile
 from collections.abc import Callable
 
 import pytest
@@ -10,7 +12,12 @@ import pytest
 from tests.browser import find_browser
 from tests.ranks.inside import RESULTS
 from tests.slurm.needs import missing as slurm_lacks
+from tests.unit.kernels.emulation import KERNELS
 
+# Open MPI's btl/ofi sleeps a second when it closes, in each job on a machine without a fabric
+os.environ.setdefault("OMPI_MCA_btl", "^ofi")
+
+MADE = pytest.StashKey[str]()
 NOT_RUN = pytest.StashKey[list[str]]()
 
 
@@ -24,6 +31,18 @@ NEEDS: dict[str, tuple[str, Callable[[pytest.Config], str]]] = {
     "browser": ("browser", lambda _: "" if find_browser() else "there is no chromium on PATH"),
     "slurm": ("Slurm", lambda _: slurm_lacks()),
 }
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Make one folder for what this process, and those it starts, compile."""
+    if KERNELS not in os.environ:
+        config.stash[MADE] = os.environ[KERNELS] = tempfile.mkdtemp(prefix="mpitrain-kernels-")
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Remove the folder."""
+    if MADE in config.stash:
+        shutil.rmtree(os.environ.pop(KERNELS))
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

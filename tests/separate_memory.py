@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Callable, Iterable
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -94,9 +93,9 @@ class SeparateMemory:
     name = NAME
     ndarray = DeviceArray
 
-    def __init__(self, folder: Path, num: int = 1) -> None:
-        """Keep compiled kernels in a folder; the process sees ``num`` devices."""
-        self._emulation = Emulation(folder)
+    def __init__(self, num: int = 1) -> None:
+        """Let the process see ``num`` devices."""
+        self._emulation = Emulation()
         self.num_allocations = 0
         self.num_waits = 0
         self.limit_bytes = 0

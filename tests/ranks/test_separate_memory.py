@@ -69,9 +69,7 @@ class RealCupy:
 
 
 @pytest.fixture(params=["separate", pytest.param("cuda", marks=pytest.mark.gpu)])
-def cupy(
-    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Any]:
+def cupy(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """Let this rank find the stand-in for CuPy and a device; then CuPy itself (marked gpu)."""
     if request.param == "cuda":
         real = RealCupy()
@@ -80,7 +78,7 @@ def cupy(
         return
     if COMPILER is None:
         pytest.skip("needs g++")
-    module = SeparateMemory(tmp_path)
+    module = SeparateMemory()
     monkeypatch.setitem(sys.modules, "cupy", module)  # type: ignore[arg-type]
     monkeypatch.setattr(make_offer, "__defaults__", (lambda: FACTS,))
     yield module

@@ -16,9 +16,9 @@ CUDA = pytest.param("cuda", marks=pytest.mark.gpu)
 
 
 @pytest.fixture(scope="session")
-def emulation(tmp_path_factory: pytest.TempPathFactory) -> Emulation:
+def emulation() -> Emulation:
     """Return what stands for CuPy; every source is compiled once."""
-    return Emulation(tmp_path_factory.mktemp("emulation"))
+    return Emulation()
 
 
 @pytest.fixture

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import ctypes
+import fcntl
+import hashlib
+import os
 import re
 import shutil
 import subprocess
@@ -13,6 +16,7 @@ import numpy as np
 
 COMPILER = shutil.which("g++")
 HEADER = Path(__file__).with_name("emulation.h")
+KERNELS = "MPITRAIN_TEST_KERNELS"  # folder for what is compiled, of all processes of a session
 OPTIONS = ("-std=c++17", "-O1", "-ffp-contract=off", "-Wno-unknown-pragmas", "-shared", "-fPIC")
 
 HEAD = r'extern "C" __global__ void __launch_bounds__\(\w+\) (\w+)\((.*?)\)\n'
@@ -53,19 +57,18 @@ class DeviceArray(np.ndarray):
 
 
 class Emulation:
-    """Stands for CuPy; libraries go to a folder and are kept."""
+    """Stands for CuPy."""
 
     __version__ = "emulated"
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def __init__(self) -> None:
         self._modules: dict[str, RawModule] = {}
 
     def RawModule(self, *, code: str, options: tuple[str, ...]) -> RawModule:  # CuPy's name
         """Return the compiled source."""
         assert "--fmad=false" in options
         if code not in self._modules:
-            self._modules[code] = RawModule(code, self._folder / str(len(self._modules)))
+            self._modules[code] = RawModule(code)
         return self._modules[code]
 
     def asarray(self, values: Any, dtype: Any = None) -> Any:
@@ -103,8 +106,7 @@ class Emulation:
 class RawModule:
     """A source, compiled for the CPU."""
 
-    def __init__(self, code: str, folder: Path) -> None:
-        folder.mkdir()
+    def __init__(self, code: str) -> None:
         code = INSTRUCTION.sub(_expression, code)
         self._arguments = {
             name: [argument.strip() for argument in given.split(",")]
@@ -112,9 +114,7 @@ class RawModule:
         }
         self._named_types = {name: kind for kind, name in NAMED_TYPE.findall(code)}
         starts = "".join(_start(name, given) for name, given in self._arguments.items())
-        path, library = folder / "kernel.cpp", folder / "kernel.so"
-        path.write_text(f'#include "{HEADER}"\n{code}{starts}', encoding="utf-8")
-        subprocess.run([str(COMPILER), *OPTIONS, "-o", library, path], check=True)
+        library = compiled(f'#include "{HEADER}"\n{code}{starts}')
         self._library = ctypes.CDLL(str(library))
 
     def get_function(self, name: str) -> Any:
@@ -135,6 +135,23 @@ class RawModule:
             return "*"
         name = argument.removeprefix("const ").split()[0]
         return self._named_types.get(name, name)
+
+
+def compiled(text: str) -> Path:
+    """Return the library of a text; the first process of a session that asks compiles it."""
+    name = hashlib.sha256(text.encode()).hexdigest()
+    folder = Path(os.environ[KERNELS])
+    source, library = folder / f"{name}.cpp", folder / f"{name}.so"
+    with source.open("a", encoding="utf-8") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        if not library.exists():
+            file.truncate(0)
+            file.write(text)
+            file.flush()
+            begun = folder / f"{name}.begun"
+            subprocess.run([str(COMPILER), *OPTIONS, "-o", begun, source], check=True)
+            begun.rename(library)
+    return library
 
 
 def _expression(instruction: re.Match[str]) -> str:
