@@ -30,6 +30,7 @@ PHASES = {
 ACTIONS = ("kill", "stop", "loop", "segv")
 SETTINGS = (
     f"run.steps={STEPS}",
+    "device.kernels=numpy",  # NumPy is there at once, Numba compiles first
     "model.kind=tests.lives.hooks:acting",
     "model.hidden=[64]",
     "checkpoint.every_steps=60",

@@ -35,6 +35,7 @@ NOT_KILLED = "not killed: it was done before"
 LARGE = "model.hidden=[4096,2048]"
 SETTINGS = (
     f"run.steps={STEPS}",
+    "device.kernels=numpy",  # NumPy is there at once, Numba compiles first
     "run.progress_every_s=60",
     "data.batch_size=4",
     "model.kind=tests.lives.hooks:killed_while_writing",

@@ -28,6 +28,7 @@ EARLIEST_S, LATEST_S = 0.2, 4.0
 STEPS = 2400
 SETTINGS = (
     f"run.steps={STEPS}",
+    "device.kernels=numpy",  # NumPy is there at once, Numba compiles first
     "run.evaluate_every=100",
     "checkpoint.every_steps=150",
     "data.source=synthetic",
