@@ -69,8 +69,9 @@ class Scene:
 
     @property
     def chain(self) -> list[dict[str, Any]]:
-        """The lines of jobs.jsonl."""
-        lines = (self.directory / "jobs.jsonl").read_text().splitlines()
+        """The lines of jobs.jsonl; none where nothing was ever written."""
+        path = self.directory / "jobs.jsonl"
+        lines = path.read_text().splitlines() if path.exists() else []
         return [json.loads(line) for line in lines]
 
     @property
