@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -64,11 +64,28 @@ def _head(facts: Facts) -> dict[str, str]:
         "mode": f"{mode_of(facts)}, tickets {facts['share']}",
         **_configured(facts["configuration"]),
         "ranks": f"{facts['ranks']} on {hosts}",
+        **_job(facts["lives"]),
         "shards": str(facts["shards"]),
         "steps": f"{number(facts['steps'])} in {duration(facts['seconds'])}: {speed}",
         "time": ", ".join(f"{name} {percent(facts['shares'][name])}" for name in PHASES),
         "final": _final(facts["final"]),
     }
+
+
+def _job(lives: Sequence[Facts]) -> dict[str, str]:
+    """Return the line about the Slurm job of the newest life, if it ran in one."""
+    newest = lives[-1]
+    if not newest["slurm"]:
+        return {}
+    return {"slurm": f"job {_job_text(newest)} on {newest['slurm'].get('nodes', '?')}"}
+
+
+def _job_text(life: Facts) -> str:
+    """Return number and restarts of a life's job; empty outside Slurm."""
+    said = life["slurm"]
+    restarts = said.get("restarts", "0")
+    job = str(said.get("array") or said.get("job", ""))
+    return job + (f", restart {restarts}" if restarts != "0" else "")
 
 
 def _configured(tables: Facts) -> dict[str, str]:
@@ -147,6 +164,8 @@ def _spread(evaluations: list[Facts]) -> Iterator[Facts]:
 
 
 def _lives_table(facts: Facts) -> Any:
+    has_jobs = any(life["slurm"] for life in facts["lives"])
+    columns = ["life", "ranks", "rows", "counted", "started from", "logs"]
     rows = [
         [
             str(life["life"]),
@@ -156,10 +175,11 @@ def _lives_table(facts: Facts) -> Any:
             "nothing" if life["from_life"] is None
             else f"life {life['from_life']}, step {number(life['from_steps'])}",
             "closed" if life["closed"] else "open or killed",
+            *([_job_text(life)] if has_jobs else []),
         ]
         for life in facts["lives"]
     ]  # fmt: skip
-    return table(["life", "ranks", "rows", "counted", "started from", "logs"], rows)
+    return table([*columns, *(["Slurm job"] if has_jobs else [])], rows)
 
 
 def _names(runs: list[dict[str, Any]]) -> dict[str, str]:

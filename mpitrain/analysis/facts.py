@@ -100,6 +100,13 @@ def _limit_of_life(life: LifeLog) -> int | None:
     return (2 * bound + 1) * (life.size - 1)
 
 
+def job_of(life: LifeLog) -> dict[str, str]:
+    """Return what the logs say of the Slurm job that a life ran in; empty where it ran in none."""
+    attributes = next(iter(life.ranks.values())).attributes if life.ranks else {}
+    names = [name for name in attributes if name.startswith("slurm_")]
+    return {name.removeprefix("slurm_"): str(attributes[name]) for name in sorted(names)}
+
+
 def hosts_of(life: LifeLog) -> dict[str, list[int]]:
     """Return the ranks by host."""
     hosts: dict[str, list[int]] = {}

@@ -9,6 +9,7 @@ from mpitrain.analysis.distribution import MEASURES, Counting, Distribution
 from mpitrain.analysis.facts import (
     configuration_of,
     hosts_of,
+    job_of,
     limit_of,
     number_of,
     read_or_empty,
@@ -77,6 +78,7 @@ def _lives(run: Opened) -> list[dict[str, Any]]:
             "closed": bool(life.ranks)
             and not life.missing
             and all(log.is_closed for log in life.ranks.values()),
+            "slurm": job_of(life),
         }
         for life in run.log.lives
     ]

@@ -7,6 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from mpitrain.analysis.overview import overview_of
+from mpitrain.analysis.readable import open_readable
 from mpitrain.analysis.verify import verify
 from mpitrain.batch.decision import REQUEUE
 from tests.ranks.launcher import run_launch
@@ -91,6 +93,8 @@ def test_stop_with_time_for_a_checkpoint_loses_no_step(
     assert scene.story[0] == ("requeued", cause), scene.chain
     assert scene.chain[0]["outcome"] == "stopped"
     assert scene.result["life"] == 1
+    lives = overview_of(open_readable(scene.directory))["lives"]
+    assert [life["slurm"]["restarts"] for life in lives] == ["0", "1"]
     assert f"life 1 goes on from step-{scene.chain[0]['steps']:09d}" in scene.output
     assert f"stopped at step {scene.chain[0]['steps']} " in scene.output
 
