@@ -9,10 +9,9 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from mpitrain.batch import ledger, queue
+from mpitrain.batch import chain, ledger, queue
 from mpitrain.batch.decision import (
     AGAIN,
-    COUNTED,
     DONE,
     FAIL,
     KILLED,
@@ -30,9 +29,6 @@ from mpitrain.core.errors import LogError, UserError
 from mpitrain.slurm import Slurm
 from mpitrain.storage.checkpoints import Checkpoints
 from mpitrain.storage.run_directory import RunDirectory
-
-SUBMITTED, REQUEUED, ENDED, GAVE_UP = "submitted", "requeued", "ended", "gave up"
-HANDED_ON = "handed on"
 
 
 def end_life(
@@ -97,7 +93,6 @@ def _looked_at(
     most_requeues: int,
 ) -> After:
     outcome, why = _outcome(directory, job)
-    ends = [entry for entry in history if entry.outcome]
     return After(
         outcome=outcome,
         reason=why,
@@ -109,9 +104,9 @@ def _looked_at(
         is_requeued=record.num_restarts > job.num_restarts,
         left_s=0.0 if record.is_over_limit else record.left_s(time.time()),
         steps=newest_steps(directory),
-        steps_before=ends[-1].steps if ends else -1,
-        num_idle=num_idle(ends),
-        num_requeues=sum(e.what == REQUEUED and e.cause in COUNTED for e in ends),
+        steps_before=chain.newest_steps(history),
+        num_idle=chain.num_idle(history),
+        num_requeues=chain.num_requeues(history),
         most_requeues=most_requeues,
     )
 
@@ -124,7 +119,7 @@ def check_follows(root: Path, job_id: str) -> None:
     Raises:
         UserError: it did; what ended that job would end this one.
     """
-    why = gave_up(_history(root), job_id)
+    why = chain.gave_up(_history(root), job_id)
     if not why:
         return
     job = Slurm.from_environ(os.environ)
@@ -135,32 +130,12 @@ def check_follows(root: Path, job_id: str) -> None:
                 time=ledger.now_text(),
                 job=job.name_for_slurm,
                 restarts=job.num_restarts,
-                what=GAVE_UP,
+                what=ledger.GAVE_UP,
                 steps=newest_steps(RunDirectory(root)),
                 text=why,
             ),
         )
     raise UserError(why)
-
-
-def gave_up(history: Sequence[ledger.Entry], job_id: str) -> str:
-    """Return which job gave up and why, by what is known last of one; nothing where it did not.
-
-    It is an earlier one where this one gave up for that reason.
-    """
-    last = next((entry for entry in reversed(history) if entry.job == job_id), None)
-    if last is None or last.what != GAVE_UP:
-        return ""
-    return f"job {job_id} gave up: {last.text}" if last.outcome else last.text
-
-
-def num_idle(ends: Sequence[ledger.Entry]) -> int:
-    """Return how many of the last lives in a row left no newer checkpoint than those before."""
-    number = 0
-    for before, entry in zip([None, *ends], ends, strict=False):
-        is_idle = entry.steps <= (-1 if before is None else before.steps)
-        number = number + 1 if is_idle else 0
-    return number
 
 
 def newest_steps(directory: RunDirectory) -> int:
@@ -218,10 +193,10 @@ def _entry(
 
 def _what(after: After, decision: Decision, trouble: str) -> str:
     if after.outcome == DONE:
-        return ENDED
+        return ledger.ENDED
     if trouble or not decision.goes_on:
-        return GAVE_UP
-    return REQUEUED if after.may_requeue or after.is_requeued else HANDED_ON
+        return ledger.GAVE_UP
+    return ledger.REQUEUED if after.may_requeue or after.is_requeued else ledger.HANDED_ON
 
 
 def _write(root: Path, entry: ledger.Entry) -> None:

@@ -5,9 +5,8 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterator, Sequence
 
-from mpitrain.batch.after_life import GAVE_UP
 from mpitrain.batch.job_standing import GONE, SILENT, JobStanding
-from mpitrain.batch.ledger import Entry
+from mpitrain.batch.ledger import GAVE_UP, Entry
 from mpitrain.batch.run_standing import DONE, FAILED, NOT_BEGUN, RUNNING, STOPPED, RunStanding
 
 _HELD = ("JobHeldUser", "JobHeldAdmin", "launch_failed_requeued_held")

@@ -17,6 +17,8 @@ LOST, CANCELLED, MISTAKE = "a lost rank or node", "cancelled", "mistake"
 REQUEUE = "Slurm's requeue"  # by scontrol, or because a node was lost
 COUNTED = (TIME_LIMIT, SIGNAL, LIFE_LIMIT)
 """What counts towards the largest number of requeues; nobody has a say in the others."""
+NO_FAULT = (PREEMPTION, REQUEUE)
+"""Slurm ends lives so for others' sake; that they got nowhere tells nothing of the run."""
 NEAR_S = 600.0  # a signal that comes so long before the limit comes because of it
 MOST_IDLE = 3
 MOST_ATTEMPTS = 3
@@ -153,7 +155,7 @@ def reason_to_end(after: After, cause: str) -> str:
         return "the run cannot begin, see the line above"
     if cause == FAIL and after.is_idle:
         return f"it would fail again ({after.reason})"
-    if after.is_idle and after.num_idle + 1 >= MOST_IDLE:
+    if after.is_idle and cause not in NO_FAULT and after.num_idle + 1 >= MOST_IDLE:
         return f"{after.num_idle + 1} lives in a row left no newer checkpoint"
     if after.may_requeue and cause in COUNTED and after.num_requeues >= after.most_requeues:
         return f"{after.num_requeues} requeues were allowed and made"

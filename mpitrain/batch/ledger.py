@@ -18,6 +18,8 @@ from typing import Any
 from mpitrain.core.errors import LogError, reason
 
 NAME = "jobs.jsonl"
+SUBMITTED, REQUEUED, ENDED, GAVE_UP = "submitted", "requeued", "ended", "gave up"
+HANDED_ON = "handed on"  # to another job
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -28,7 +30,7 @@ class Entry:
         time: local time with its offset, ISO 8601.
         job: number of the job; of a cell of an array "1234_5".
         restarts: times that it had been requeued.
-        what: "submitted", "requeued", "ended" or "gave up".
+        what: "submitted", "requeued", "handed on", "ended" or "gave up".
         cause: why: "time limit", "preemption", "signal", "lost", "failed", "done", ...
         outcome: of the life: "done", "stopped", "failed", "killed" or "never began"; empty when
             none was tried.

@@ -12,7 +12,6 @@ from contextlib import suppress
 from pathlib import Path
 
 from mpitrain.batch import ledger, queue
-from mpitrain.batch.after_life import SUBMITTED
 from mpitrain.batch.chain import open_jobs
 from mpitrain.batch.header import Option
 from mpitrain.batch.script import JOBS, KEPT, MOST_REQUEUES, PYTHON, rendered
@@ -68,7 +67,7 @@ def submit(words: Sequence[str], asked: Asked, *, is_dry: bool) -> int:
     command = ["bash", "-c", _SUBMIT, str(templates.site), *(option.word for option in options)]
     job_id = _hand_over(root, command, script)
     text = f"submitted: {size}"
-    _write(root, ledger.Entry(time=ledger.now_text(), job=job_id, what=SUBMITTED, text=text))
+    _write(root, ledger.Entry(time=ledger.now_text(), job=job_id, what=ledger.SUBMITTED, text=text))
     sys.stdout.write(f"{job_id}\n")
     sys.stdout.flush()
     goes_on = "goes on with the run in" if found else "run directory"

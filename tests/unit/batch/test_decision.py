@@ -6,9 +6,7 @@ from typing import Any
 
 import pytest
 
-from mpitrain.batch.after_life import num_idle
 from mpitrain.batch.decision import After, cause_of, decide
-from mpitrain.batch.ledger import Entry
 
 # what is known | goes on, cause, exit code, a piece of the text
 CASES: dict[str, tuple[dict[str, Any], tuple[bool, str, int, str]]] = {
@@ -85,6 +83,10 @@ CASES: dict[str, tuple[dict[str, Any], tuple[bool, str, int, str]]] = {
         {"outcome": "killed", "steps": 40, "steps_before": 40, "num_idle": 2},
         (False, "a lost rank or node", 1, "3 lives in a row left no newer checkpoint"),
     ),
+    "preempted again before its first checkpoint": (
+        {"outcome": "never began", "is_preempted": True, "num_idle": 7},
+        (True, "preemption", 1, "goes on from the beginning"),
+    ),
     "idle before, not now": (
         {"outcome": "killed", "steps": 41, "steps_before": 40, "num_idle": 5},
         (True, "a lost rank or node", 1, "goes on from step 41"),
@@ -124,21 +126,3 @@ def test_time_limit_is_told_from_a_signal_by_the_time_left() -> None:
         for left in (0.0, 600.0, 600.1, None)
     ]
     assert causes == ["time limit", "time limit", "signal", "signal"]
-
-
-@pytest.mark.parametrize(
-    ("steps", "expected"),
-    [
-        ([], 0),
-        ([-1], 1),
-        ([0], 0),
-        ([5, 5], 1),
-        ([5, 5, 5], 2),
-        ([5, 5, 6], 0),
-        ([5, 6, 6, 3], 2),
-    ],
-)
-def test_idle_lives_are_counted_from_the_end(steps: list[int], expected: int) -> None:
-    """Those in a row that left no newer checkpoint than the one before."""
-    ends = [Entry(time="t", job="1", what="requeued", steps=number) for number in steps]
-    assert num_idle(ends) == expected

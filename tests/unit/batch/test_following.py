@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from mpitrain.batch import ledger
-from mpitrain.batch.after_life import GAVE_UP, HANDED_ON, check_follows, gave_up
+from mpitrain.batch.after_life import check_follows
+from mpitrain.batch.chain import gave_up
 from mpitrain.batch.decision import (
     CANCELLED,
     FAIL,
@@ -20,6 +21,7 @@ from mpitrain.batch.decision import (
     decide,
     is_worth_another_attempt,
 )
+from mpitrain.batch.ledger import GAVE_UP, HANDED_ON
 from mpitrain.batch.queue import Record
 from mpitrain.core.errors import UserError
 

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from mpitrain.batch.chain import open_jobs
 from mpitrain.batch.ledger import NAME, Entry, append, entries
 from mpitrain.core.errors import LogError
 
@@ -71,17 +70,3 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
         entries(tmp_path)
     with pytest.raises(LogError, match=f"{NAME} cannot be written: is a directory"):
         append(tmp_path, entry("1", "ended"))
-
-
-def test_open_jobs_are_those_whose_last_word_is_that_they_come() -> None:
-    """Oldest first; a job that ended or gave up is none of them."""
-    chain = [
-        entry("1", "submitted"),
-        entry("2", "submitted"),
-        entry("1", "requeued"),
-        entry("3", "submitted"),
-        entry("2", "gave up"),
-        entry("4", "ended"),
-    ]
-    assert open_jobs(chain) == ["1", "3"]
-    assert open_jobs([]) == []
