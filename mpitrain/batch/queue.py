@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import time
@@ -18,6 +19,8 @@ SBATCH_SAYS = "sbatch: error: "
 _JOB = re.compile(r"\d{1,12}([+_]\d{1,9})?", re.ASCII)
 _UNKNOWN_JOB = "Invalid job id"
 _NOT_FOUND = 127  # exit code of a shell for a command that is not there
+_ASIDE = ("CONFIGURING", "POWER_UP_NODE", "RESIZING", "SIGNALING", "STAGE_OUT", "STOPPED")
+"""What Slurm says in place of RUNNING, while something is done to a job that is not its end."""
 _ENDED = {
     *("BOOT_FAIL", "CANCELLED", "COMPLETED", "DEADLINE", "FAILED", "NODE_FAIL", "OUT_OF_MEMORY"),
     *("PREEMPTED", "REVOKED", "TIMEOUT"),
@@ -61,7 +64,7 @@ class Record:
 
         A lost node does so too where the job may not be requeued, but nobody has asked for that.
         """
-        is_running = self.state in ("RUNNING", "SUSPENDED", "UNKNOWN")
+        is_running = self.state in ("RUNNING", "SUSPENDED", "UNKNOWN", *_ASIDE)
         return not (is_running or self.has_lost_node)
 
     @property
@@ -164,6 +167,7 @@ def _call(
             errors="replace",
             timeout=limit_s,
             check=False,
+            env={**os.environ, "SLURM_TIME_FORMAT": "standard"} if given is None else None,
         )
     except FileNotFoundError:
         return 127, "", f"there is no {command[0]} here"

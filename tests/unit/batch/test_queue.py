@@ -71,6 +71,17 @@ def test_states_that_are_ends(fields: dict[str, str], expected: tuple[str, bool]
     assert (record.state, record.is_alive) == expected
 
 
+def test_times_are_asked_for_in_the_form_that_is_read(
+    commands: Commands, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever form somebody likes to see."""
+    commands("scontrol", 'echo "JobId=1 EndTime=$SLURM_TIME_FORMAT"')
+    monkeypatch.setenv("SLURM_TIME_FORMAT", "relative")
+    record = queue.record_of("1")
+    assert record is not None
+    assert record.fields["EndTime"] == "standard"
+
+
 def test_no_limit_leaves_no_time() -> None:
     """Nor does an end that is unknown."""
     assert queue.Record({"EndTime": "Unknown", "TimeLimit": "5:00"}).left_s(0) is None
