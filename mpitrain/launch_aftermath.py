@@ -16,7 +16,7 @@ from mpitrain.core.console import tell
 from mpitrain.core.errors import FAILED, LogError, MpitrainError, UserError
 from mpitrain.launch_note import Noted
 from mpitrain.storage.last_seen import Seen, all_last_seen, first_silent, place_text, seen_text
-from mpitrain.storage.run_directory import RunDirectory, status_of
+from mpitrain.storage.run_directory import LAUNCHER, SAID_BY, RunDirectory, status_of
 from mpitrain.storage.run_lock import RunLock
 
 NUM_LINES = 16
@@ -86,7 +86,8 @@ def _mark(one: Seen, latest_s: float, *, is_silent: bool) -> str:
 def _write_failure(noted: Noted, reason: str) -> None:
     """Say in status.json that the run failed, unless somebody has gone on with it."""
     directory = RunDirectory(noted.directory)
-    status = status_of("failed", life=noted.life, reason=reason, pid=noted.pid)
+    said = status_of("failed", life=noted.life, reason=reason, pid=noted.pid)
+    status = {**said, SAID_BY: LAUNCHER}
     with suppress(OSError, MpitrainError):
         lock = _locked(directory)
         try:

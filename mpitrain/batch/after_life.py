@@ -7,28 +7,26 @@ import os
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from mpitrain.batch import chain, ledger, queue
 from mpitrain.batch.decision import (
     AGAIN,
     DONE,
-    FAIL,
-    KILLED,
     MOST_ATTEMPTS,
-    NEVER,
-    STOP,
     After,
     Decision,
     decide,
     is_worth_another_attempt,
 )
-from mpitrain.config import ENVIRONMENT
-from mpitrain.config.text import read_toml
+from mpitrain.batch.remains import life_of, newest_steps, outcome_of
 from mpitrain.core.errors import LogError, UserError
 from mpitrain.slurm import Slurm
-from mpitrain.storage.checkpoints import Checkpoints
 from mpitrain.storage.run_directory import RunDirectory
+
+TERM = "TERM"  # what a job script gets from Slurm alone, at its end
+ASK_AGAIN_S = (1.0, 2.0, 0.0)  # pauses after questions that Slurm did not answer
 
 
 def end_life(
@@ -61,26 +59,55 @@ def end_life(
         message = "requeue is for the script of a Slurm job, and this is none"
         raise UserError(message)
     directory = RunDirectory(root)
-    record = queue.record_of(job.name_for_slurm) or queue.Record({})
+    record = _record(job)
     history = _history(root)
     after = _looked_at(directory, job, record, history, exit_code, signal, most_requeues)
     after = dataclasses.replace(after, may_requeue=may_requeue)
     if is_worth_another_attempt(after, attempt):
         _say(f"the ranks were not started (exit code {exit_code}); once more")
         return AGAIN
-    decision = decide(after)
-    life = _life(directory)
-    _write(root, _entry(job, after, decision, life))
-    _say(decision.text)  # now: what follows may end this process too
-    if not (decision.goes_on and may_requeue):
+    return _carry_out(directory, job, after)
+
+
+def _carry_out(directory: RunDirectory, job: Slurm, after: After) -> int:
+    """Write down what is decided, and do it; return the exit code for the job script."""
+    root, life, decision = directory.root, life_of(directory), decide(after)
+    if decision.goes_on:  # a life that began nothing made none
+        _make(root)
+    unwritten = _write(root, _entry(job, after, decision, life))
+    is_ours = decision.goes_on and after.may_requeue and not after.is_requeued
+    if unwritten and is_ours:
+        _say(f"not requeued ({decision.cause}): lives that nobody can count might never end")
         return decision.code
-    trouble = "" if after.is_requeued else queue.requeue(job.name_for_slurm)
+    _say(decision.text)  # now: what follows may end this process too
+    if not is_ours:
+        return 0 if after.is_requeued else decision.code
+    trouble = _requeue(job)
     if not trouble:
         return 0
     words = f"but Slurm did not requeue job {job.name_for_slurm}: {trouble}; submit it again"
     _write(root, _entry(job, after, decision, life, trouble=words))
     _say(words)
     return decision.code
+
+
+def _record(job: Slurm) -> queue.Record:
+    """Return what Slurm says of this job, an empty record where it does not answer in time."""
+    for pause_s in ASK_AGAIN_S:
+        record, trouble = queue.look_up(job.name_for_slurm)
+        if record is not None:
+            return record
+        time.sleep(pause_s)
+    _say(f"Slurm does not tell how job {job.name_for_slurm} stands: {trouble or 'no such job'}")
+    return queue.Record({})
+
+
+def _requeue(job: Slurm) -> str:
+    """Put the job back into the queue; return why not, nothing where Slurm came first."""
+    trouble = queue.requeue(job.name_for_slurm)
+    record = queue.record_of(job.name_for_slurm) if trouble else None
+    is_back = record is not None and record.num_restarts > job.num_restarts
+    return "" if is_back else trouble
 
 
 def _looked_at(
@@ -92,14 +119,16 @@ def _looked_at(
     signal: str,
     most_requeues: int,
 ) -> After:
-    outcome, why = _outcome(directory, job)
+    is_ended = record.is_ending and not record.is_over_limit
+    is_silent_end = not record.fields and signal == TERM  # better stopped than back after scancel
+    outcome, why = outcome_of(directory, job, exit_code=exit_code, signal=signal)
     return After(
         outcome=outcome,
         reason=why,
         exit_code=exit_code,
         signal=signal,
         is_preempted=record.is_preempted,
-        is_cancelled=record.is_ending and not record.is_over_limit,
+        is_cancelled=is_ended or is_silent_end,
         has_lost_node=record.has_lost_node,
         is_requeued=record.num_restarts > job.num_restarts,
         left_s=0.0 if record.is_over_limit else record.left_s(time.time()),
@@ -138,41 +167,12 @@ def check_follows(root: Path, job_id: str) -> None:
     raise UserError(why)
 
 
-def newest_steps(directory: RunDirectory) -> int:
-    """Return the steps of the newest checkpoint, -1 where there is none."""
-    return max((found.steps for found in Checkpoints(directory.checkpoints).complete()), default=-1)
-
-
-def _outcome(directory: RunDirectory, job: Slurm) -> tuple[str, str]:
-    """Return how the life of this start of the job ended, and what status.json says of it."""
-    try:
-        facts = read_toml(directory.run_toml).get(ENVIRONMENT, {})
-        status = directory.read_status() or {}
-    except (UserError, LogError):
-        return NEVER, ""
-    state, why = str(status.get("status", "")), str(status.get("reason", ""))
-    if state == DONE:
-        return DONE, why
-    mine = job.facts()
-    if any(facts.get(name) != mine[name] for name in ("slurm_job", "slurm_restarts")):
-        return NEVER, why
-    return (state if state in (STOP, FAIL) else KILLED), why
-
-
 def _history(root: Path) -> list[ledger.Entry]:
     try:
         return ledger.entries(root)
     except LogError as error:
         _say(str(error))
         return []
-
-
-def _life(directory: RunDirectory) -> int:
-    try:
-        life = (directory.read_status() or {}).get("life", -1)
-    except LogError:
-        return -1
-    return life if isinstance(life, int) else -1
 
 
 def _entry(
@@ -199,14 +199,20 @@ def _what(after: After, decision: Decision, trouble: str) -> str:
     return ledger.REQUEUED if after.may_requeue or after.is_requeued else ledger.HANDED_ON
 
 
-def _write(root: Path, entry: ledger.Entry) -> None:
-    """Write it down where there is a place; a run that never began may have none."""
-    if not root.is_dir():
-        return
+def _make(root: Path) -> None:
+    with suppress(OSError):  # said when something is written there
+        root.mkdir(parents=True, exist_ok=True)
+
+
+def _write(root: Path, entry: ledger.Entry) -> str:
+    """Write it down; return why not, and say so unless there is no place: no life began."""
     try:
         ledger.append(root, entry)
-    except LogError as error:  # the decision holds all the same
-        _say(str(error))
+    except LogError as error:
+        if root.is_dir():
+            _say(str(error))
+        return str(error)
+    return ""
 
 
 def _say(text: str) -> None:

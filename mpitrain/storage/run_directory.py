@@ -19,6 +19,7 @@ from mpitrain.storage.durable import sync_folder
 Json = dict[str, Any]
 
 RESERVE_BYTES = 32 << 10
+SAID_BY, LAUNCHER = "said_by", "launcher"  # in status.json, where the ranks left no word
 
 
 @dataclass(frozen=True)

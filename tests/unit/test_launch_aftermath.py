@@ -55,6 +55,7 @@ def test_silent_end_is_put_on_record(
     status = status_of(tmp_path)
     reason = f"the job ended with code {code}; rank 1 on node1 was last seen in compute at clock 17"
     assert (status["status"], status["life"], status["reason"]) == ("failed", 2, reason)
+    assert status["said_by"] == "launcher"
     lines = capfd.readouterr().err.splitlines()
     assert lines[0] == f"mpitrain: {reason}"
     assert lines[1].startswith(f"mpitrain: rank 1 on node1 (pid {os.getpid()}): compute at")
