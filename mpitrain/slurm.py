@@ -6,9 +6,10 @@ Older ones must be asked, which costs the scheduler a little: ask once and count
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 PROCID = "SLURM_PROCID"  # number of the task in its step
@@ -16,6 +17,8 @@ LOCALID = "SLURM_LOCALID"  # number of the task on its node
 STEP_TASKS = "SLURM_STEP_NUM_TASKS"
 JOB_TASKS = "SLURM_NTASKS"
 ASK_LIMIT_S = 10.0
+NOT_FOUND = 127  # exit code of a shell for a command that is not there
+_JOB = re.compile(r"\d{1,12}([+_]\d{1,9})?", re.ASCII)
 _GPUS = ("SLURM_JOB_GPUS", "SLURM_STEP_GPUS", "SLURM_GPUS", "SLURM_GPUS_ON_NODE")
 _TIME = re.compile(r"(?:(?P<d>\d{1,6})-)?(?:(?P<h>\d{1,6}):)?(?P<m>\d{1,6}):(?P<s>\d{1,6})", re.A)
 
@@ -126,21 +129,47 @@ def duration_s(text: str) -> float | None:
     return float(((days * 24 + hours) * 60 + minutes) * 60 + seconds)
 
 
-def _asked(job_id: str) -> str:
-    command = ["squeue", "-h", "-j", job_id, "-o", "%L"]
+def call(
+    command: Sequence[str], *, limit_s: float, given: str | None = None
+) -> tuple[int, str, str]:
+    """Run a command; return its exit code, its output and what it complained of, in one line.
+
+    Args:
+        command: of Slurm's, or one that ends in one of these.
+        limit_s: after which it is ended; the exit code is 124 then.
+        given: its input; without one it only asks, and is told to write times as they are read.
+    """
+    environ = dict(os.environ)
+    if given is None:
+        environ["SLURM_TIME_FORMAT"] = "standard"
     try:
-        answer = subprocess.run(
+        done = subprocess.run(
             command,
-            stdin=subprocess.DEVNULL,
+            input=given or "",
             capture_output=True,
             text=True,
             errors="replace",
-            timeout=ASK_LIMIT_S,
+            timeout=limit_s,
             check=False,
+            env=environ,
         )
-    except (OSError, ValueError, subprocess.TimeoutExpired):
-        return ""
-    return answer.stdout.partition("\n")[0] if answer.returncode == 0 else ""
+    except FileNotFoundError:
+        return NOT_FOUND, "", f"there is no {command[0]} here"
+    except (OSError, ValueError) as error:
+        return 126, "", f"{command[0]}: {error}"
+    except subprocess.TimeoutExpired:
+        return 124, "", f"{command[0]} did not answer within {limit_s:g} s"
+    return done.returncode, done.stdout, " ".join(done.stderr.split())
+
+
+def is_job_id(text: str) -> bool:
+    """Tell whether a text is the number of a job, of a cell of an array, or of a part of a job."""
+    return _JOB.fullmatch(text) is not None
+
+
+def _asked(job_id: str) -> str:
+    code, answer, _ = call(["squeue", "-h", "-j", job_id, "-o", "%L"], limit_s=ASK_LIMIT_S)
+    return answer.partition("\n")[0] if code == 0 else ""
 
 
 def _number(text: str | None) -> int | None:

@@ -1,24 +1,20 @@
-"""Slurm's own commands; the one place that calls them."""
+"""What Slurm's own commands are asked for the jobs of a run, and how they answer."""
 
 from __future__ import annotations
 
-import os
 import re
-import subprocess
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from mpitrain.core.errors import UserError
-from mpitrain.slurm import ASK_LIMIT_S, duration_s
+from mpitrain.slurm import ASK_LIMIT_S, NOT_FOUND, call, duration_s, is_job_id
 
 SUBMIT_LIMIT_S = 60.0
 _PAIR = re.compile(r"(?:^| )([A-Za-z][\w/:.*&-]*)=")
 _TIME = "%Y-%m-%dT%H:%M:%S"
 SBATCH_SAYS = "sbatch: error: "
-_JOB = re.compile(r"\d{1,12}([+_]\d{1,9})?", re.ASCII)
 _UNKNOWN_JOB = "Invalid job id"
-_NOT_FOUND = 127  # exit code of a shell for a command that is not there
 _ASIDE = ("CONFIGURING", "POWER_UP_NODE", "RESIZING", "SIGNALING", "STAGE_OUT", "STOPPED")
 """What Slurm says in place of RUNNING, while something is done to a job that is not its end."""
 _ENDED = {
@@ -104,9 +100,9 @@ def look_up(job_id: str) -> tuple[Record | None, str]:
 
     That is empty where it does answer, and knows no such job.
     """
-    if not _JOB.fullmatch(job_id):
+    if not is_job_id(job_id):
         return None, ""
-    code, text, trouble = _call(["scontrol", "-o", "show", "job", job_id], limit_s=ASK_LIMIT_S)
+    code, text, trouble = call(["scontrol", "-o", "show", "job", job_id], limit_s=ASK_LIMIT_S)
     line = text.partition("\n")[0]
     if code == 0 and line:
         return Record(parsed(line)), ""
@@ -126,7 +122,7 @@ def parsed(line: str) -> dict[str, str]:
 
 def requeue(job_id: str) -> str:
     """Put a job back into the queue, which ends what runs of it; return why not, or nothing."""
-    code, _, trouble = _call(["scontrol", "requeue", job_id], limit_s=SUBMIT_LIMIT_S)
+    code, _, trouble = call(["scontrol", "requeue", job_id], limit_s=SUBMIT_LIMIT_S)
     return "" if code == 0 else trouble or f"scontrol requeue ended with exit code {code}"
 
 
@@ -140,11 +136,11 @@ def submit(command: Sequence[str], script: str) -> str:
     Raises:
         UserError: Slurm does not take it.
     """
-    code, text, trouble = _call(command, limit_s=SUBMIT_LIMIT_S, given=script)
+    code, text, trouble = call(command, limit_s=SUBMIT_LIMIT_S, given=script)
     job_id = text.strip().partition(";")[0]
     noise, is_sbatch, said = trouble.partition(SBATCH_SAYS)  # a site's file may speak before it
     said = said.replace(f" {SBATCH_SAYS}", "; ") or noise
-    if code == _NOT_FOUND:
+    if code == NOT_FOUND:
         message = f"{said}; --dry-run prints the script"
         raise UserError(message)
     if code != 0 or not job_id:
@@ -152,28 +148,3 @@ def submit(command: Sequence[str], script: str) -> str:
         message = f"{what}: {said or text.strip() or f'exit code {code}'}"
         raise UserError(message)
     return job_id
-
-
-def _call(
-    command: Sequence[str], *, limit_s: float, given: str | None = None
-) -> tuple[int, str, str]:
-    """Run a command; return its exit code, its output and what it complained of, in one line."""
-    try:
-        done = subprocess.run(
-            command,
-            input=given or "",
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=limit_s,
-            check=False,
-            env={**os.environ, "SLURM_TIME_FORMAT": "standard"} if given is None else None,
-        )
-    except FileNotFoundError:
-        return 127, "", f"there is no {command[0]} here"
-    except (OSError, ValueError) as error:
-        return 126, "", f"{command[0]}: {error}"
-    except subprocess.TimeoutExpired:
-        return 124, "", f"{command[0]} did not answer within {limit_s:g} s"
-    complaint = " ".join(done.stderr.split())
-    return done.returncode, done.stdout, complaint

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -10,9 +9,9 @@ from mpitrain.batch.header import Option, limit_s, num_ranks, option_of, options
 from mpitrain.config import Config
 from mpitrain.core.console import counted
 from mpitrain.core.errors import UserError
+from mpitrain.slurm import is_job_id
 
 MOST = 1_000_000  # of nodes, ranks and the like
-_JOB = re.compile(r"\d{1,12}([_+]\d{1,9})?", re.ASCII)
 _REFUSED = {
     "--array": "each of its jobs would train in the same run directory",
     "--chdir": "submit from that folder, as paths in the run file start there",
@@ -85,8 +84,7 @@ class Asked:
                 _check(text.isprintable() and bool(text.strip()), flag, "must be a name", text)
                 yield Option(flag, text)
         if self.after is not None:
-            is_job = _JOB.fullmatch(self.after) is not None
-            _check(is_job, "--after", "must be the number of a job", self.after)
+            _check(is_job_id(self.after), "--after", "must be the number of a job", self.after)
             yield Option("--dependency", f"afterany:{self.after}")
         for text in self.sbatch:
             option = option_of(text)
