@@ -25,7 +25,7 @@ class Shape:
     num_cpus: int = 4
     num_gpus: int = 0
     grace_s: int = 15
-    kill_wait_s: int = 3
+    kill_wait_s: int = 10
 
     @property
     def nodes(self) -> tuple[str, ...]:
