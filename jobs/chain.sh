@@ -14,7 +14,6 @@
 # at once; so do those behind a link that gave up for good (a mistake, a failure that would come
 # again, scancel), and they fail. `scancel` with all the numbers ends the chain.
 
-set -u
 say() { echo "mpitrain: $*" >&2; }
 
 number=${1:-}
@@ -26,7 +25,11 @@ shift
 
 jobs=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 # shellcheck source=jobs/site.sh
-. "$jobs/site.sh" || exit 2
+if ! . "$jobs/site.sh"; then
+    say "error: $jobs/site.sh failed, see above"
+    exit 2
+fi
+set +e -u # whatever that file has set; modules and environments do not stand -u
 
 # --- one run directory for all
 directory=

@@ -7,8 +7,9 @@
 #export SBATCH_PARTITION=main
 #export SBATCH_ACCOUNT=project
 
-# --- Software: modules, and the Python of the environment that mpitrain is installed in.
-#module load openmpi cuda
+# --- Software: modules, and the Python of the environment that mpitrain is installed in. With
+# "|| return" nothing is submitted or started where there are no such modules.
+#module load openmpi cuda || return
 PYTHON=${MPITRAIN_PYTHON:-.venv/bin/python}
 # Words in front of it, for a container: INSIDE=(apptainer exec --nv mpitrain.sif)
 INSIDE=()

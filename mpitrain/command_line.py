@@ -83,7 +83,8 @@ def _options(words: Sequence[str] | None) -> argparse.Namespace:
     takes_words = "words" in options
     unknown = [word for word in others if word.startswith("-") or not takes_words]
     if unknown:
-        parser.error(f"unrecognized arguments: {' '.join(unknown)}")
+        command = Parser(prog=f"{parser.prog} {options.subcommand}")
+        command.error(f"unrecognized arguments: {' '.join(unknown)}")
     if takes_words:
         options.words = [*options.words, *others]
     return options
@@ -109,7 +110,7 @@ def _parser() -> Parser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"mpitrain {__version__}")
-    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    commands = parser.add_subparsers(metavar="COMMAND", dest="subcommand", required=True)
     for command in COMMANDS:
         command.add(commands)
     return parser

@@ -17,7 +17,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from mpitrain.core.errors import UserError
+from mpitrain.core.errors import USER_MISTAKE, UserError
 
 OPENMPI, MPICH = "openmpi", "mpich"
 KINDS = (OPENMPI, MPICH)
@@ -172,5 +172,15 @@ def _run(command: list[str], environ: Mapping[str, str]) -> subprocess.Completed
         return subprocess.CompletedProcess(command, 1, "", str(error))
 
 
+def main() -> int:
+    """Print what ``srun --mpi`` must be; return the exit code."""
+    try:
+        sys.stdout.write(SRUN_MPI[find_mpiexec(os.environ).kind] + "\n")
+    except UserError as error:
+        sys.stderr.write(f"mpitrain: error: {' '.join(str(error).split())}\n")
+        return USER_MISTAKE
+    return 0
+
+
 if __name__ == "__main__":
-    sys.stdout.write(SRUN_MPI[find_mpiexec(os.environ).kind] + "\n")
+    sys.exit(main())

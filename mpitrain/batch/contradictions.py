@@ -38,6 +38,9 @@ def _of_run(
     elif run.state == NOT_BEGUN and ended and is_alone:
         where = _where(ended[-1])
         yield f"the run never began, and {where}; {again}, or look into the job's output"
+    elif run.state == NOT_BEGUN and not jobs and _last_word(entries):
+        gave_up = f"job {entries[-1].job} gave up{_last_word(entries)}"
+        yield f"the run never began, and {gave_up}; mend that, then {again}"
     elif run.state in (STOPPED, FAILED) and ended and is_alone:
         where = _where(ended[-1])
         yield f"{where}, and the run is {run.state}, not done; {again}, or {_resume(run)}"
@@ -74,6 +77,11 @@ def _of_jobs(run: RunStanding, jobs: Sequence[JobStanding]) -> Iterator[str]:
             yield f"job {job.job} is held ({job.reason}); scontrol release {job.job}"
         elif job.is_alive and job.reason in _NEVER:
             yield f"job {job.job} can never begin ({job.reason}); scancel {job.job}"
+        elif job.is_alive and job.reason == "PartitionConfig":  # too many nodes, or too large ones
+            yield (
+                f"job {job.job} cannot begin as its partition is now (PartitionConfig); scancel "
+                f"{job.job}, and ask for what sinfo shows"
+            )
         elif job.state == "RUNNING" and run.state in (STOPPED, FAILED):
             yield (
                 f"job {job.job} runs, but status.json tells of life {run.life}, which is "

@@ -152,7 +152,7 @@ def reason_to_end(after: After, cause: str) -> str:
     if cause == CANCELLED:
         return "somebody ended the job"
     if cause == MISTAKE:
-        return "the run cannot begin, see the line above"
+        return "the run cannot begin: see 'mpitrain: error' in the job's output"
     if cause == FAIL and after.is_idle:
         return f"it would fail again ({after.reason})"
     if after.is_idle and cause not in NO_FAULT and after.num_idle + 1 >= MOST_IDLE:

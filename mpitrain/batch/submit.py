@@ -28,7 +28,10 @@ SCRIPT = "job.sbatch"
 _DIRECTORY = "run.directory"
 # site.sh may say anything on its output, and must not read the script from its input
 _SUBMIT = """
-. "$0" >&2 </dev/null || { echo "$0 ended with exit code $?" >&2; exit 1; }
+bash -n "$0" || exit 1
+trap 'echo "$0 ended with exit code $?" >&2' EXIT
+. "$0" >&2 </dev/null || exit
+trap - EXIT
 command -v sbatch >/dev/null || { echo "sbatch: error: there is no sbatch here" >&2; exit 127; }
 exec sbatch --parsable "$@"
 """

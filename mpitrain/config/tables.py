@@ -120,6 +120,9 @@ class Run(Table):
         if len(self.name.encode(errors="replace")) > MOST_NAME_BYTES:
             msg = f"run.name must have at most {MOST_NAME_BYTES} bytes, got {shown(self.name)}"
             raise UserError(msg)
+        if self.directory is not None and not self.directory.strip():
+            msg = "run.directory must name a folder; leave it out for runs/NAME-TIME"
+            raise UserError(msg)
         if self.data_passes is not None and self.steps is not None:
             msg = (
                 f"run.data_passes is {self.data_passes:g} and run.steps is {self.steps}; "

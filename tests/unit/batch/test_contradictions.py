@@ -129,6 +129,14 @@ CASES: dict[str, tuple[RunStanding, list[JobStanding], list[str]]] = {
         [job("PENDING", "DependencyNeverSatisfied")],
         ["job 12 can never begin (DependencyNeverSatisfied); scancel 12"],
     ),
+    "more nodes than there are": (
+        run("not begun"),
+        [job("PENDING", "PartitionConfig")],
+        [
+            "job 12 cannot begin as its partition is now (PartitionConfig); scancel 12, and ask "
+            "for what sinfo shows"
+        ],
+    ),
     "Slurm says nothing": (
         run("running"),
         [SILENT_JOB],
@@ -150,4 +158,13 @@ def test_the_last_word_of_a_chain_that_gave_up_is_repeated() -> None:
     chain = [Entry(time="t", job="12", what="gave up", text=text)]
     assert remarks(run("failed"), [], chain, "") == [
         f"no job goes on with it ({text}); submit it again, or {RESUME}"
+    ]
+
+
+def test_a_run_that_never_began_and_whose_job_gave_up_is_told() -> None:
+    """A mistake in its words, say: the same script would end the same."""
+    chain = [Entry(time="t", job="12", what="gave up", text="not requeued (mistake)")]
+    assert remarks(run("not begun", job_id=""), [], chain, "r/job.sbatch") == [
+        "the run never began, and job 12 gave up (not requeued (mistake)); mend that, then sbatch "
+        "r/job.sbatch"
     ]

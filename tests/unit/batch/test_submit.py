@@ -163,7 +163,8 @@ MISTAKES = {
     "no GPU is used": (["--gpus-per-rank=1", "device.kind=cpu"], "device.kind is cpu"),
     "run file": (["nowhere.toml"], "cannot read run file nowhere.toml"),
     "setting": (["mode.kind=sspp"], "unknown mode 'sspp'"),
-    "option": (["--or-resume"], "unrecognized arguments: --or-resume"),
+    "option": (["--or-resume"], "arguments: --or-resume; see mpitrain submit --help"),
+    "no directory": (["run.directory="], "run.directory must name a folder"),
 }
 
 
@@ -211,6 +212,21 @@ def test_a_site_file_that_fails_is_said(sbatch: Path, working: Path, refused: Re
     site.write_text("echo no such module >&2\nfalse\n")
     said = f"the job was not submitted: no such module {site} ended with exit code 1"
     assert refused(*RUN) == said
+    assert not sbatch.exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "said"), [("exit 5", "ended with exit code 5"), ("A=(\nB=(1)\nC=2", "syntax error")]
+)
+def test_a_site_file_that_ends_or_is_none_is_said(
+    sbatch: Path, working: Path, refused: Refused, text: str, said: str
+) -> None:
+    """Neither leaves a word by itself."""
+    site = working / "jobs" / "site.sh"
+    site.write_text(f"{text}\n")
+    message = refused(*RUN)
+    assert message.startswith(f"the job was not submitted: {site}")
+    assert said in message
     assert not sbatch.exists()
 
 
