@@ -31,6 +31,7 @@ NOT_RUN = {
     "srun ": "needs Slurm; the same words run under mpirun",
     "sbatch ": "needs Slurm; tests/slurm runs the templates",
     "jobs/chain.sh ": "needs Slurm; tests/slurm runs it",
+    "missing=$(": "ends in sbatch; tests/slurm asks for the missing cells",
     ".venv/bin/python -m mpitrain submit jobs/": "needs Slurm; with --dry-run it runs",
     ".venv/bin/python -m pip install ": "needs the network; tests install what is named there",
     ".venv/bin/python -m mpitrain launch -n 2 bench ": "measures for minutes; its name is checked",

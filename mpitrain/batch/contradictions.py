@@ -37,7 +37,10 @@ def _of_run(
         yield from _of_running(run, jobs, again)
     elif run.state == NOT_BEGUN and ended and is_alone:
         where = _where(ended[-1])
-        yield f"the run never began, and {where}; {again}, or look into the job's output"
+        cause = "look into the job's output"
+        if ended[-1].reason == "JobLaunchFailure":  # then there is no output either
+            cause = "see whether the nodes can write the job's folder and output"
+        yield f"the run never began, and {where}; {again}, or {cause}"
     elif run.state == NOT_BEGUN and not jobs and _last_word(entries):
         gave_up = f"job {entries[-1].job} gave up{_last_word(entries)}"
         yield f"the run never began, and {gave_up}; mend that, then {again}"

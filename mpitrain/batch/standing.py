@@ -57,15 +57,19 @@ def runs_below(root: Path) -> list[Path]:
     """Return the run directories in a folder, by name; none where it is one itself.
 
     Raises:
-        UserError: it cannot be read.
+        UserError: it cannot be read, or is a folder without any.
     """
     try:
         if _is_known(root) or not root.is_dir():
             return []
-        return sorted(place for place in root.iterdir() if _is_known(place))
+        found = sorted(place for place in root.iterdir() if _is_known(place))
     except OSError as error:
         message = f"{root} cannot be read: {reason(error)}"
         raise UserError(message) from error
+    if not found:
+        message = f"{root} is no run directory, and no folder of run directories"
+        raise UserError(message)
+    return found
 
 
 def _is_known(root: Path) -> bool:

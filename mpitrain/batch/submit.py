@@ -13,7 +13,7 @@ from pathlib import Path
 
 from mpitrain.batch import ledger, queue
 from mpitrain.batch.chain import open_jobs
-from mpitrain.batch.header import Option
+from mpitrain.batch.header import Option, options_in
 from mpitrain.batch.script import JOBS, KEPT, MOST_REQUEUES, PYTHON, rendered
 from mpitrain.batch.submission import Asked, described
 from mpitrain.batch.templates import Templates, find_templates
@@ -29,7 +29,7 @@ _DIRECTORY = "run.directory"
 # site.sh may say anything on its output, and must not read the script from its input
 _SUBMIT = """
 bash -n "$0" || exit 1
-trap 'echo "$0 ended with exit code $?" >&2' EXIT
+trap 'echo "$0 ended with exit code $?" >&2; exit 1' EXIT
 . "$0" >&2 </dev/null || exit
 trap - EXIT
 command -v sbatch >/dev/null || { echo "sbatch: error: there is no sbatch here" >&2; exit 127; }
@@ -62,6 +62,7 @@ def submit(words: Sequence[str], asked: Asked, *, is_dry: bool) -> int:
         [*([] if run_file is None else [run_file]), *run, f"{_DIRECTORY}={root}"],
     )
     size = described(script, asked, config, os.environ)
+    _check_output(options_in(script).get("--output", ""))
     found = begun(changed(config, {_DIRECTORY: str(root)}), run)
     _check_directory(root, found, asked)
     if is_dry:
@@ -94,6 +95,26 @@ def _variables(templates: Templates, asked: Asked, environ: Mapping[str, str]) -
     if asked.at_most is not None:
         kept[MOST_REQUEUES] = str(asked.at_most)
     return {JOBS: str(templates.folder), **kept}
+
+
+def _check_output(output: str) -> None:
+    """Check that the job's output can be written; else Slurm ends the job without a word.
+
+    An absolute folder that is not here may be on the nodes.
+
+    Raises:
+        UserError: it cannot.
+    """
+    folder = Path(output).parent
+    is_elsewhere = folder.is_absolute() and not folder.exists()
+    is_good = folder.is_dir() and os.access(folder, os.W_OK | os.X_OK)
+    if "%" in str(folder) or is_elsewhere or is_good or os.access(output, os.W_OK):
+        return
+    message = (
+        f"the job's output {output} cannot be written in {folder.absolute()}; make that folder, "
+        "submit from another one, or say --sbatch=--output=FILE"
+    )
+    raise UserError(message)
 
 
 def _check_directory(root: Path, found: Begun | None, asked: Asked) -> None:

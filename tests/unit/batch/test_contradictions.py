@@ -97,6 +97,14 @@ CASES: dict[str, tuple[RunStanding, list[JobStanding], list[str]]] = {
             "look into the job's output"
         ],
     ),
+    "Slurm could not start the script": (
+        run("not begun"),
+        [job("FAILED", "JobLaunchFailure")],
+        [
+            "the run never began, and job 12 is FAILED (JobLaunchFailure); sbatch r/job.sbatch, or "
+            "see whether the nodes can write the job's folder and output"
+        ],
+    ),
     "requeued, then cancelled": (
         run("stopped"),
         [job(GONE)],

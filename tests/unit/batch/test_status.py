@@ -234,7 +234,7 @@ def test_plain_columns_stand_below_each_other() -> None:
     ("make", "message"),
     [
         (lambda root: None, "r is no run directory: there is no"),
-        (lambda root: root.mkdir(), "r is no run directory: there is no"),
+        (lambda root: root.mkdir(), "r is no run directory, and no folder of run directories"),
         (lambda root: root.write_text("x"), "r is no run directory: there is no"),
         (lambda root: (root.mkdir(), (root / "run.toml").write_text("= 3")), "not valid TOML"),
         (lambda root: (root.mkdir(), (root / "run.toml").write_text("a.b=1")), "unknown table"),

@@ -209,8 +209,8 @@ def test_no_slurm_is_said(
 def test_a_site_file_that_fails_is_said(sbatch: Path, working: Path, refused: Refused) -> None:
     """The job would go without what it was to set."""
     site = working / "jobs" / "site.sh"
-    site.write_text("echo no such module >&2\nfalse\n")
-    said = f"the job was not submitted: no such module {site} ended with exit code 1"
+    site.write_text("echo no such module >&2\n(exit 127)\n")
+    said = f"the job was not submitted: no such module {site} ended with exit code 127"
     assert refused(*RUN) == said
     assert not sbatch.exists()
 
@@ -228,6 +228,29 @@ def test_a_site_file_that_ends_or_is_none_is_said(
     assert message.startswith(f"the job was not submitted: {site}")
     assert said in message
     assert not sbatch.exists()
+
+
+@pytest.mark.parametrize(
+    ("output", "is_taken"),
+    [
+        ("nowhere/%j.out", False),
+        ("jobs/site.sh/%j.out", False),
+        ("jobs/%x-%j.out", True),
+        ("%x/%j.out", True),
+        ("/dev/null", True),
+        ("/not/here/%j.out", True),
+    ],
+)
+def test_output_that_slurm_could_not_write_is_refused(
+    sbatch: Path, working: Path, refused: Refused, output: str, is_taken: bool
+) -> None:
+    """The job would end without a word; what may be on the nodes alone is taken."""
+    words = [*RUN, f"--sbatch=--output={output}"]
+    if is_taken:
+        assert main(["submit", *words]) == 0
+    else:
+        assert f"the job's output {output} cannot be written in " in refused(*words)
+        assert not sbatch.exists()
 
 
 def test_directory_that_cannot_be_written_is_said(
