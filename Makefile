@@ -30,6 +30,8 @@ lint: .venv/.lint
 	$(OPENMPI) -m ruff check .
 	$(OPENMPI) -m ruff format --check .
 	$(OPENMPI) -m mypy
+	@if command -v shellcheck >/dev/null; then shellcheck -x jobs/*.sbatch jobs/*.sh; \
+	else echo "shellcheck is not here: the job templates were not looked at" >&2; fi
 
 .venv/.made: pyproject.toml
 	@test -n "$(PYTHON)" || { echo "mpitrain needs Python >= 3.11 with venv; give one: make PYTHON=..." >&2; exit 2; }

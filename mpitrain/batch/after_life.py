@@ -134,6 +134,7 @@ def _looked_at(
         left_s=0.0 if record.is_over_limit else record.left_s(time.time()),
         steps=newest_steps(directory),
         steps_before=chain.newest_steps(history),
+        has_failed_before=chain.has_failed(history),
         num_idle=chain.num_idle(history),
         num_requeues=chain.num_requeues(history),
         most_requeues=most_requeues,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from mpitrain.batch.decision import COUNTED, NO_FAULT
+from mpitrain.batch.decision import COUNTED, FAIL, NO_FAULT
 from mpitrain.batch.ledger import ENDED, GAVE_UP, REQUEUED, SUBMITTED, Entry
 
 OVER = (ENDED, GAVE_UP)
@@ -31,6 +31,12 @@ def gave_up(entries: Sequence[Entry], job_id: str) -> str:
 def newest_steps(entries: Sequence[Entry]) -> int:
     """Return the steps of the newest checkpoint when the last life ended, -1 without one."""
     return next((entry.steps for entry in reversed(entries) if entry.outcome), -1)
+
+
+def has_failed(entries: Sequence[Entry]) -> bool:
+    """Tell whether the last life failed, and nobody has looked after it since."""
+    last = next((entry for entry in reversed(entries) if entry.outcome), None)
+    return last is not None and last.cause == FAIL and last.what not in OVER
 
 
 def num_idle(entries: Sequence[Entry]) -> int:

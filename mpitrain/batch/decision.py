@@ -41,6 +41,7 @@ class After:
         left_s: until the job's time limit; None without one.
         steps: of the newest checkpoint, -1 where there is none.
         steps_before: of the newest checkpoint when the life before ended, -1 likewise.
+        has_failed_before: so did the life before.
         num_idle: lives in a row before this one that got nowhere.
         num_requeues: of the causes that count.
         most_requeues: as many of these are allowed.
@@ -58,6 +59,7 @@ class After:
     left_s: float | None = None
     steps: int = -1
     steps_before: int = -1
+    has_failed_before: bool = False
     num_idle: int = 0
     num_requeues: int = 0
     most_requeues: int = 0
@@ -153,7 +155,7 @@ def reason_to_end(after: After, cause: str) -> str:
         return "somebody ended the job"
     if cause == MISTAKE:
         return "the run cannot begin: see 'mpitrain: error' in the job's output"
-    if cause == FAIL and after.is_idle:
+    if cause == FAIL and after.is_idle and after.has_failed_before:
         return f"it would fail again ({after.reason})"
     if after.is_idle and cause not in NO_FAULT and after.num_idle + 1 >= MOST_IDLE:
         return f"{after.num_idle + 1} lives in a row left no newer checkpoint"

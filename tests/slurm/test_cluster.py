@@ -69,18 +69,6 @@ def test_srun_starts_ranks_that_know_each_other(
     assert sorted(ended.stdout.splitlines()) == 2 * ["node1 4 1111"] + 2 * ["node2 4 1111"], ended
 
 
-def test_requeued_job_starts_again_and_knows_it(cluster: Cluster, tmp_path: Path) -> None:
-    """SLURM_RESTART_COUNT is not set in the first life and 1 in the second."""
-    script = tmp_path / "lives.sh"
-    script.write_text("#!/bin/bash\necho life ${SLURM_RESTART_COUNT-first}\nsleep 600 & wait\n")
-    out = tmp_path / "out"
-    job = cluster.sbatch("--requeue", "--open-mode=append", f"-o{out}", str(script), cwd=tmp_path)
-    cluster.wait_for(job, lambda _: out.exists() and "life first" in out.read_text())
-    cluster.requeue(job)
-    cluster.wait_for(job, lambda _: "life 1" in out.read_text())
-    assert cluster.job(job)["Restarts"] == "1"
-
-
 def test_preempted_job_gets_its_signal(cluster: Cluster, tmp_path: Path) -> None:
     """The batch shell of a job that must make room hears of it at once."""
     script = tmp_path / "warned.sh"
@@ -94,30 +82,6 @@ def test_preempted_job_gets_its_signal(cluster: Cluster, tmp_path: Path) -> None
     urgent = cluster.sbatch("-purgent", "-N3", "--exclusive", "--wrap=true", cwd=tmp_path)
     cluster.wait_for(weak, lambda _: warned.exists())
     cluster.wait_for(urgent, "COMPLETED")
-
-
-def test_power_cut_is_noticed_and_the_node_comes_back(
-    cluster: Cluster, tmp_path: Path, endless: str
-) -> None:
-    """Everything on the node is gone at once; its job waits for another life."""
-    job = cluster.sbatch("--requeue", "-wnode3", endless, cwd=tmp_path)
-    cluster.wait_for(job, "RUNNING")
-    cluster.cut("node3")
-    cluster.wait_for_nodes(lambda state: state.startswith("down"), "node3")
-    record = cluster.wait_for(job, "PENDING")
-    assert record["Restarts"] == "1"
-    cluster.restore("node3")
-    assert cluster.srun("-wnode3", "hostname").stdout == "node3\n"
-
-
-def test_node_that_is_set_down_ends_its_job(cluster: Cluster, tmp_path: Path, endless: str) -> None:
-    """At once; the node can be used again."""
-    job = cluster.sbatch("--no-requeue", "-wnode2", endless, cwd=tmp_path)
-    cluster.wait_for(job, "RUNNING")
-    cluster.set_down("node2")
-    cluster.wait_for(job, "NODE_FAIL", limit_s=5)
-    cluster.resume("node2")
-    assert cluster.node_states()["node2"] == "idle"
 
 
 def test_wait_that_fails_shows_record_output_and_logs(cluster: Cluster, tmp_path: Path) -> None:

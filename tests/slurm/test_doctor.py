@@ -38,10 +38,3 @@ def test_what_differs_between_nodes_is_named(cluster: Cluster) -> None:
     found = lines_of(cluster, "--mpi=pmix", *uneven, "-m", "mpitrain", "doctor")
     assert found["blas"].startswith("warning ")
     assert " threads on rank 2 of 4, node2 -> " in found["blas"]
-
-
-def test_ranks_that_do_not_know_each_other_are_wrong(cluster: Cluster) -> None:
-    """The remedy is the right --mpi; it is said once."""
-    found = lines_of(cluster, "--mpi=none", str(python_of("openmpi")), "-m", "mpitrain", "doctor")
-    assert found["ranks"].startswith("wrong MPI knows 1 rank, but Slurm counts 4")
-    assert "srun --mpi=pmix" in found["ranks"]

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from mpitrain.batch.chain import newest_steps, num_idle, num_requeues, open_jobs
+from mpitrain.batch.chain import has_failed, newest_steps, num_idle, num_requeues, open_jobs
 from mpitrain.batch.ledger import Entry
 
 
@@ -75,3 +75,13 @@ def test_newest_steps_are_those_of_the_last_life() -> None:
     assert newest_steps([]) == -1
     assert newest_steps([entry("1", "submitted")]) == -1
     assert newest_steps([life(5), life(3), entry("2", "submitted", steps=9)]) == 3
+
+
+def test_failure_counts_until_a_person_goes_on() -> None:
+    """Of the last life alone, and not behind one that gave up: that was looked after."""
+    failed = life(5, "failed")
+    assert has_failed([life(5), failed])
+    assert has_failed([failed, entry("2", "submitted")])
+    assert not has_failed([failed, life(7)])
+    assert not has_failed([life(5, "failed", "gave up")])
+    assert not has_failed([])

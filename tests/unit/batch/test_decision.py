@@ -59,9 +59,16 @@ CASES: dict[str, tuple[dict[str, Any], tuple[bool, str, int, str]]] = {
         {"outcome": "never began", "exit_code": 2},
         (False, "mistake", 2, "the run cannot begin"),
     ),
-    "failed and got nowhere": (
-        {"outcome": "failed", "reason": "loss is nan", "steps": 40, "steps_before": 40},
+    "failed and got nowhere, as the life before": (
+        {
+            **{"outcome": "failed", "reason": "loss is nan", "steps": 40, "steps_before": 40},
+            "has_failed_before": True,
+        },
         (False, "failed", 1, "it would fail again (loss is nan)"),
+    ),
+    "failed and got nowhere, for the first time": (
+        {"outcome": "failed", "reason": "a hung disk", "steps": 40, "steps_before": 40},
+        (True, "failed", 1, "goes on from step 40"),
     ),
     "failed later than the life before": (
         {"outcome": "failed", "reason": "disk full", "steps": 40, "steps_before": 30},

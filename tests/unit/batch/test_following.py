@@ -46,7 +46,7 @@ def test_a_job_that_is_never_requeued_leaves_the_run_to_another() -> None:
 
 def test_it_gives_up_where_a_requeued_one_would() -> None:
     """What would fail again, and lives that get nowhere."""
-    assert not decide(after(outcome=FAIL, steps=5)).goes_on
+    assert not decide(after(outcome=FAIL, steps=5, has_failed_before=True)).goes_on
     assert decide(after(outcome=FAIL)).goes_on
     assert not decide(after(outcome=KILLED, steps=5, num_idle=2)).goes_on
     assert not decide(after(is_cancelled=True)).goes_on
