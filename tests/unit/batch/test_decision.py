@@ -61,7 +61,10 @@ CASES: dict[str, tuple[dict[str, Any], tuple[bool, str, int, str]]] = {
     ),
     "failed and got nowhere, as the life before": (
         {
-            **{"outcome": "failed", "reason": "loss is nan", "steps": 40, "steps_before": 40},
+            "outcome": "failed",
+            "reason": "loss is nan",
+            "steps": 40,
+            "steps_before": 40,
             "has_failed_before": True,
         },
         (False, "failed", 1, "it would fail again (loss is nan)"),
