@@ -46,7 +46,11 @@ def _run(options: argparse.Namespace) -> Answer:
     target = target_of(courses, options.target, options.on)
     if options.plot is not None:
         draw(groups, target, options.plot)
-    return Answer(facts_of(groups, target), lambda: _show(groups, target, options.plot))
+    return Answer(
+        facts_of(groups, target),
+        lambda: _show(groups, target, options.plot),
+        missing=[what for course in courses for what in course.missing],
+    )
 
 
 def _equal(roots: Sequence[Path]) -> Answer:

@@ -83,7 +83,7 @@ def _run(options: argparse.Namespace) -> Answer:
             room = "" if size is None else f", {size_text(size)}"
             told.write(f"{options.out}: {num_rows} rows, {len(chosen)} columns{room}\n")
 
-    return Answer(facts, show)
+    return Answer(facts, show, missing=run.missing)
 
 
 def _check(options: argparse.Namespace) -> None:

@@ -54,7 +54,7 @@ def _run(options: argparse.Namespace) -> Answer:
         for run, report in zip(runs, reports, strict=True):
             sys.stdout.write(f"  {run.root}: verify {report.summary()}\n")
 
-    return Answer(facts, show)
+    return Answer(facts, show, missing=[what for run in runs for what in run.missing])
 
 
 def page_text(runs: Sequence[Outline], reports: Sequence[Report], title: str | None = None) -> str:

@@ -48,7 +48,7 @@ def _share(text: str) -> float:
 
 
 def _run(options: argparse.Namespace) -> Answer:
-    speeds, notes = list[Speed](), list[str]()
+    speeds, notes, missing = list[Speed](), list[str](), list[str]()
     for path in options.rundirs:
         try:
             run = open_readable(path)
@@ -57,6 +57,7 @@ def _run(options: argparse.Namespace) -> Answer:
             notes.append(str(error))
         else:
             notes += [f"{path}: incomplete: {what}" for what in run.missing]
+            missing += run.missing
     if not speeds:
         raise LogError(notes[0])
     rows = scaling_of(speeds)
@@ -64,6 +65,7 @@ def _run(options: argparse.Namespace) -> Answer:
     return Answer(
         {"warm_up": options.warm_up, "runs": rows, "notes": notes},
         lambda: _show(console(), rows, notes),
+        missing=missing,
     )
 
 
@@ -100,7 +102,8 @@ def _cells(row: Row) -> list[str]:
 TOOL = Tool(
     "scaling",
     "What do more ranks gain? Speed, speed-up and efficiency over runs of the same run file on "
-    "several numbers of ranks, warm-up not counted. Exit code 2: nothing can be read.",
+    "several numbers of ranks, warm-up not counted. Exit code 2: nothing can be read, or logs are "
+    "missing.",
     _add_arguments,
     _run,
 )

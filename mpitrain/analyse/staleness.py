@@ -41,7 +41,7 @@ def _run(options: argparse.Namespace) -> Answer:
     if options.plot is not None:
         save_plot(facts, options.plot)
         facts["plot"] = str(options.plot)
-    return Answer(facts, lambda: _show(console(), facts))
+    return Answer(facts, lambda: _show(console(), facts), missing=run.missing)
 
 
 def _show(out: Console, facts: Facts) -> None:

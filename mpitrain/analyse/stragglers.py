@@ -45,7 +45,7 @@ def _run(options: argparse.Namespace) -> Answer:
     if options.plot is not None:
         save_plot(delays, options.rundir.absolute().name, options.plot)
         facts["plot"] = str(options.plot)
-    return Answer(facts, lambda: _show(delays, outcomes, why, options.plot))
+    return Answer(facts, lambda: _show(delays, outcomes, why, options.plot), missing=run.missing)
 
 
 def _predicted(life: LifeLog) -> tuple[list[Outcome], str]:
@@ -260,7 +260,7 @@ TOOL = Tool(
     "stragglers",
     "Which ranks were slow, when and in which phase, who waited for whom and how long, and what "
     "the run would have gained under another bound. Exit code 0; 2: RUNDIR is no run directory or "
-    "holds no step.",
+    "holds no step, or logs are missing.",
     _add_arguments,
     _run,
 )

@@ -32,9 +32,10 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _run(options: argparse.Namespace) -> Answer:
     runs = [overview_of(open_readable(path, options.log_root)) for path in options.rundirs]
+    missing = [what for run in runs for what in run["missing"]]
     if len(runs) == 1:
-        return Answer(runs[0], lambda: _show_page(console(), runs[0]))
-    return Answer({"runs": runs}, lambda: _show_table(console(), runs))
+        return Answer(runs[0], lambda: _show_page(console(), runs[0]), missing=missing)
+    return Answer({"runs": runs}, lambda: _show_table(console(), runs), missing=missing)
 
 
 def _show_page(out: Console, facts: Facts) -> None:
@@ -219,7 +220,8 @@ def _show_table(out: Console, runs: list[dict[str, Any]]) -> None:
 TOOL = Tool(
     "summary",
     "What happened in a run: configuration, ranks, speed, where the time went, staleness, "
-    "evaluations, events. Several runs: one table. Exit code 2: nothing can be read.",
+    "evaluations, events. Several runs: one table. Exit code 2: nothing can be read, or logs are "
+    "missing.",
     _add_arguments,
     _run,
 )

@@ -34,11 +34,14 @@ class Answer:
         facts: for programs: text, numbers, lists and objects; NaN and infinity become null.
         show: writes them for people, tables through ``console``.
         exit_code: of the tool; not 0 where the question was "is it so?" and the answer is no.
+        missing: pieces of logs that the answer lacks; with one of them it is a mistake to take it
+            for the whole run's, and exit code 2 says so.
     """
 
     facts: dict[str, Any]
     show: Callable[[], None]
     exit_code: int = 0
+    missing: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -65,7 +68,7 @@ class _Parser(argparse.ArgumentParser):
 
 
 def main(tool: Tool, words: Sequence[str] | None = None, prog: str | None = None) -> int:
-    """Run a tool and return its exit code: 2 for a mistake of the user's, with one line.
+    """Run a tool and return its exit code: 2, with one line, for a mistake or a lack of logs.
 
     Args:
         tool: to run.
@@ -93,6 +96,11 @@ def main(tool: Tool, words: Sequence[str] | None = None, prog: str | None = None
         return USER_MISTAKE
     except KeyboardInterrupt:
         return INTERRUPTED
+    if answer.missing:
+        first, *others = answer.missing
+        more = f" (and {len(others)} more)" if others else ""
+        _say_error(f"the log is incomplete: {first}{more}")
+        return USER_MISTAKE
     return answer.exit_code
 
 

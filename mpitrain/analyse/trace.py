@@ -78,7 +78,7 @@ def _run(options: argparse.Namespace) -> Answer:
     def show() -> None:
         sys.stdout.write("".join(f"{line}\n" for line in _lines(facts, told)))
 
-    return Answer(facts, show)
+    return Answer(facts, show, missing=run.missing)
 
 
 def _window(options: argparse.Namespace) -> Window:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from mpitrain.analysis.attributes import needed_terms_of, said_of
-from mpitrain.analysis.facts import configuration_of, read_or_empty, settings_of
+from mpitrain.analysis.facts import configuration_of, settings_of
 from mpitrain.analysis.happenings import evaluations_of, events_of
+from mpitrain.analysis.lacking import read_or_empty
 from mpitrain.analysis.phase_times import times_of, totals_of
 from mpitrain.analysis.readable import Opened, open_readable
 from mpitrain.core.batches import BatchOrder
@@ -56,6 +57,7 @@ class Course:
         points: evaluations, oldest first.
         is_done: the run has ended by itself.
         notes: what is missing, for people.
+        missing: those of them that are about pieces of logs.
     """
 
     root: Path
@@ -71,6 +73,7 @@ class Course:
     points: list[Point]
     is_done: bool
     notes: list[str]
+    missing: Sequence[str] = ()
 
     @property
     def steps_per_s(self) -> float:
@@ -110,6 +113,7 @@ def course_of(root: Path) -> Course:
         points=[_point(one, before) for one in evaluations],
         is_done=bool(result),
         notes=list(_notes(run, num_evaluations=len(evaluations), is_done=bool(result))),
+        missing=run.missing,
     )
 
 

@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from mpitrain.analysis.attributes import said_of
+from mpitrain.analysis.lacking import read_or_empty
 from mpitrain.analysis.readable import Opened
 from mpitrain.config.text import read_toml
-from mpitrain.core.errors import LogError, UserError
+from mpitrain.core.errors import UserError
 from mpitrain.storage.reading import LifeLog
 from mpitrain.storage.run_directory import RunDirectory
 
@@ -69,15 +70,6 @@ def configuration_of(run: RunDirectory) -> Mapping[str, Any]:
     try:
         return read_toml(run.run_toml)
     except (UserError, OSError, ValueError, RecursionError):
-        return {}
-
-
-def read_or_empty(run: RunDirectory, name: str) -> Mapping[str, Any]:
-    """Return what "status" or "result" holds, empty where it is missing or cannot be read."""
-    read = {"status": run.read_status, "result": run.read_result}[name]
-    try:
-        return read() or {}
-    except (LogError, RecursionError):
         return {}
 
 

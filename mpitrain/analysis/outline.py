@@ -33,6 +33,7 @@ class Outline:
         events: on the timeline, in order.
         num_lives: lives on the timeline.
         notes: what is lacking.
+        missing: those of them that are about pieces of logs.
     """
 
     root: Path
@@ -41,6 +42,7 @@ class Outline:
     events: list[dict[str, Any]]
     num_lives: int
     notes: list[str]
+    missing: Sequence[str]
 
     @property
     def evaluations(self) -> list[dict[str, Any]]:
@@ -95,6 +97,7 @@ def outline_of(directory: Path, log_root: Path | None = None) -> Outline:
         events=events_of(run),
         num_lives=len(run.chain),
         notes=[*run.missing, *binned.notes, *unread],
+        missing=run.missing,
     )
 
 

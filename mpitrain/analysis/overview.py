@@ -12,10 +12,10 @@ from mpitrain.analysis.facts import (
     job_of,
     limit_of,
     number_of,
-    read_or_empty,
     run_facts,
 )
 from mpitrain.analysis.happenings import counts_by_kind, evaluations_of, events_of
+from mpitrain.analysis.lacking import read_or_empty
 from mpitrain.analysis.phase_times import PhaseTimes, totals_of
 from mpitrain.analysis.readable import Opened
 from mpitrain.analysis.scan import scan

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from mpitrain.analysis.lacking import lost_logs, read_or_empty
 from mpitrain.analysis.time_axis import TimeAxis, time_axis
 from mpitrain.core.console import counted
 from mpitrain.core.errors import LogError
@@ -75,11 +76,12 @@ def open_readable(directory: Path, log_root: Path | None = None) -> Opened:
     """
     log = open_log(directory, log_root=log_root)
     log = RunLog(log.directory, [readable(life) for life in log.lives])
-    missing = [f"{path}: {reason}" for life in log.lives for path, reason in life.missing]
     chain, reason = chain_of(log.lives)
+    status = read_or_empty(log.directory, "status")
+    lost = [one for life in log.lives for one in lost_logs(log.directory, life, chain, status)]
+    missing = [f"{path}: {why}" for path, why in lost]
     if not chain:
-        message = missing[0] if missing else f"{directory} holds no staleness log"
-        raise LogError(message)
+        raise LogError(missing[0])
     if reason is not None:
         missing.append(f"the timeline breaks off: {reason}")
     missing += [

@@ -10,20 +10,16 @@ from typing import Any
 from mpitrain.analysis.findings import Finding
 from mpitrain.analysis.history import check_history, history_notes
 from mpitrain.analysis.invariants import num_shards
+from mpitrain.analysis.lacking import ending_of, is_stillborn, lost_logs
 from mpitrain.analysis.one_life import LifeReport, check_life
 from mpitrain.analysis.readable import readable
 from mpitrain.analysis.report import Report
 from mpitrain.core.errors import LogError
-from mpitrain.storage.life_log import ABSENT
-from mpitrain.storage.opening import UNFINISHED
 from mpitrain.storage.reading import LifeLog, RunLog, Stretch, open_log
 from mpitrain.storage.run_directory import RunDirectory
 from mpitrain.storage.timeline import chain_of
 
 __all__ = ["Report", "verify"]
-
-CLOSED_WHEN = {"done": "the run is done", "stopped": "the run stopped"}
-"""Statuses of a run whose newest life has closed all its logs, and how that is told."""
 
 
 def verify(directory: str | Path, *, log_root: str | Path | None = None) -> Report:
@@ -135,32 +131,14 @@ def _check_files(
     chain: list[Stretch],
 ) -> Iterator[Finding]:
     """Check that the logs are there, and closed where the run says that it is done or stopped."""
-    is_last = status.get("life", life.life) == life.life
-    ending = CLOSED_WHEN.get(str(status.get("status"))) if is_last else None
-    if ending is None and _is_stillborn(life, chain):
+    ending = ending_of(life, status)
+    if ending is None and is_stillborn(life, chain):
         report.notes.append(f"life {life.life} was killed while it started: it has no rows")
-        return
-    for path, reason in life.missing:
+    for path, reason in lost_logs(run, life, chain, status):
         yield Finding(path, None, reason)
-    if not life.ranks:
-        yield Finding(run.life_directory(life.life), None, "there is no log of any rank")
     if ending is None:
         return
     for rank in life.ranks.values():
         if not rank.is_closed:
             what = f"{ending}, but this log was not closed: rows may be lacking"
             yield Finding(rank.path, None, what)
-
-
-def _is_stillborn(life: LifeLog, chain: list[Stretch]) -> bool:
-    """Tell whether a life ended before all its ranks had logs, which they open before any step.
-
-    No later life can have started from it, and another life has the rows of the run.
-    """
-    is_unmade = all(
-        reason.startswith(ABSENT) or reason.endswith(UNFINISHED) for _, reason in life.missing
-    )
-    has_rows = any(log.num_rows for log in life.ranks.values())
-    is_needed = any(stretch.life.start.life == life.life for stretch in chain)
-    is_part = bool(life.missing) or not life.ranks
-    return is_part and is_unmade and not has_rows and not is_needed and bool(chain)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from mpitrain.analyse.registry import TOOLS, tool_of
 from mpitrain.analyse.tool import main
+from mpitrain.storage.run_directory import RunDirectory
 from tests.tools.test_without_mpi import WORDS
 from tests.unit.analysis.conftest import simulate
 
@@ -18,13 +20,17 @@ OTHERS = ("checkpoint", "tail", "verify")
 OF_LOGS = [name for name in TOOLS if name not in OTHERS]
 
 
-def refused(name: str, run: Path, capsys: pytest.CaptureFixture[str]) -> str:
-    """Return the line with which a tool refuses a run."""
-    words = [
+def words_of(name: str, run: Path) -> list[str]:
+    """Return what a tool is given to look at a run."""
+    return [
         str(run) if word == "RUN" else word.replace("OUT", str(run.parent / "out"))
         for word in WORDS.get(name, ["RUN"])
     ]
-    assert main(tool_of(name), words) == 2
+
+
+def refused(name: str, run: Path, capsys: pytest.CaptureFixture[str]) -> str:
+    """Return the line with which a tool refuses a run."""
+    assert main(tool_of(name), words_of(name, run)) == 2
     said = capsys.readouterr()
     assert said.out == ""
     (line,) = said.err.splitlines()
@@ -60,6 +66,67 @@ def test_only_damaged_logs(name: str, tmp_path: Path, capsys: pytest.CaptureFixt
     for path in (run / "log" / "life-000").glob("rank-*.h5"):
         path.write_bytes(path.read_bytes()[:1000])
     assert "rank-00000.h5" in refused(name, run, capsys)
+
+
+def lose_a_log(run: Path) -> str:
+    """Take a rank's log away."""
+    RunDirectory(run).log_path(0, 1).unlink()
+    return "rank-00001.h5: there is no such file"
+
+
+def cut_a_log(run: Path) -> str:
+    """Lose the second half of a rank's log."""
+    path = RunDirectory(run).log_path(0, 1)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    return "rank-00001.h5: cannot be read"
+
+
+def lose_rows(run: Path) -> str:
+    """Lose the first life's rows, as where another log was put in a rank's place."""
+    simulate(3, 2, "asp", steps=3).write(run.parent / "short")
+    RunDirectory(run.parent / "short").log_path(0, 2).replace(RunDirectory(run).log_path(0, 2))
+    return "rows before the next life's start are lost"
+
+
+@pytest.mark.parametrize("lose", [lose_a_log, cut_a_log, lose_rows])
+@pytest.mark.parametrize("name", OF_LOGS)
+def test_what_is_incomplete_is_shown_and_ends_in_one_line(
+    name: str, lose: Callable[[Path], str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The last line on standard error names the piece, of two as well; exit code 2."""
+    made = simulate(3, 2, "asp", steps=90)
+    after = made.next(made.state.point())
+    after.go_on(30)
+    run = made.write(tmp_path / "run")
+    after.write(run)
+    assert main(tool_of(name), words_of(name, run)) == 0
+    assert capsys.readouterr().err == ""
+    what = lose(run)
+    for more in ([], ["--json"]):
+        assert main(tool_of(name), [*words_of(name, run), *more]) == 2
+        said = capsys.readouterr()
+        assert said.out
+        (line,) = said.err.splitlines()
+        assert line.startswith("mpitrain: error: the log is incomplete: ")
+        assert what in line
+        assert line.endswith(" (and 1 more)") == (name == "compare")  # it is given the run twice
+
+
+@pytest.mark.parametrize("name", OF_LOGS)
+def test_a_killed_run_is_not_incomplete(
+    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """All its files are there, though not closed; of a life killed while it started there is one.
+
+    Once the run says that this life is done, its logs are missing.
+    """
+    run = simulate(2, 2, "asp", steps=60).write(tmp_path / "run", is_closed=lambda _: False)
+    RunDirectory(run).life_directory(1).mkdir()
+    assert main(tool_of(name), words_of(name, run)) == 0
+    assert capsys.readouterr().err == ""
+    RunDirectory(run).status.write_text('{"status": "done", "life": 1}')
+    assert main(tool_of(name), words_of(name, run)) == 2
+    assert "life-001: there is no log of any rank" in capsys.readouterr().err
 
 
 PICTURES = {"staleness": ["RUN"], "stragglers": ["RUN"], "compare": ["RUN", "RUN"]}

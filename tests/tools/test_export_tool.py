@@ -125,7 +125,7 @@ def test_missing_logs_are_named_and_the_rest_is_written(
     logs[0].unlink()
     with logs[1].open("r+b") as file:
         file.truncate(logs[1].stat().st_size // 2)
-    assert main(TOOL, [str(run), "--out", str(out)]) == 0
+    assert main(TOOL, [str(run), "--out", str(out)]) == 2
     said = capsys.readouterr().out.splitlines()
     assert [line.partition(": ")[2].partition(":")[0] for line in said[:2]] == list(
         map(str, logs[:2])

@@ -65,5 +65,5 @@ def test_where_no_tables_can_be_drawn_it_says_so(
         monkeypatch.setitem(sys.modules, name, None)
     assert main(TOOL, runs) == 2
     (line,) = capsys.readouterr().err.splitlines()
-    assert line.endswith("or --json")
+    assert "without --json a tool needs rich: pip install" in line
     assert main(TOOL, [*runs, "--json"]) == 0

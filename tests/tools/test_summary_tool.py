@@ -91,6 +91,6 @@ def test_a_killed_run_without_a_log_is_told_with_what_is_missing(tmp_path: Path,
     root = write_large_log(tmp_path / "killed", 600, size=3, num_shards=2, is_done=False)
     RunDirectory(root).log_path(0, 1).unlink()
     done = run_tool(name, root)
-    assert done.returncode == 0
+    assert done.returncode == 2
     assert "rank-00001.h5: there is no such file" in done.stdout
-    assert facts_of(name, root)["steps"] == 400
+    assert json.loads(run_tool(name, root, "--json").stdout)["steps"] == 400
