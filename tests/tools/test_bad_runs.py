@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -160,3 +161,29 @@ def test_what_cannot_be_written_is_refused_before_a_log_is_read(
     monkeypatch.setitem(sys.modules, library, None)
     assert f"needs {library}: pip install 'mpitrain[tools]'" in said(tmp_path / "out")
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [(name, [*words, "--plot", "OUT.svg"]) for name, words in PICTURES.items()]
+    + [(name, WORDS[name]) for name in ("report", "trace", "export")],
+)
+def test_a_file_that_does_not_fit_is_named_and_not_left_behind(
+    name: str, words: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As on a full disk, here beyond the largest size that a file may have; an old one stays."""
+    run = simulate(2, 2, "asp", steps=40).write(tmp_path / "run")
+    ending = next(word for word in words if word.startswith("OUT")).removeprefix("OUT")
+    out = tmp_path / f"out{ending}"
+    out.write_text("old")
+    given = [word.replace("RUN", str(run)).replace(f"OUT{ending}", str(out)) for word in words]
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))
+    try:
+        assert main(tool_of(name), given) == 2
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line == f"mpitrain: error: {out}: file too large"
+    assert sorted(tmp_path.iterdir()) == [out, run]
+    assert out.read_text() == "old"
