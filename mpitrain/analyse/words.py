@@ -41,6 +41,15 @@ def duration(seconds: float | None) -> str:
     return f"{hours:,} h {minutes} min"
 
 
+def brief(seconds: float) -> str:
+    """Return a time that may be short, with two digits that count: 0.15 ms, 60 ms, 7.01 s."""
+    if not 0 < abs(seconds) < 1:  # also what is not finite
+        return "0 s" if seconds == 0 else duration(seconds)
+    if abs(seconds) < 1e-4:
+        return f"{seconds * 1e6:.2g} us"
+    return f"{seconds * 1e3:.2g} ms" if abs(seconds) < 0.0995 else f"{seconds * 1e3:.0f} ms"
+
+
 def mode_of(facts: Mapping[str, Any]) -> str:
     """Return the mode and its bound."""
     mode = str(facts["mode"] or "?")

@@ -39,6 +39,15 @@ SMALLEST = """Math.min(...[...document.querySelectorAll('figure svg text')].map(
                 text.ownerSVGElement.viewBox.baseVal.width;
   return parseFloat(getComputedStyle(text).fontSize) * scale;
 }))"""
+OVER_THE_EDGE = """[...document.querySelectorAll('body *')].filter(
+  one => !one.closest('.scroll table') && one.getBoundingClientRect().right > innerWidth + 1
+).map(one => one.outerHTML.slice(0, 80))"""
+STUCK = """[...document.querySelectorAll('.scroll')].filter(box => {
+  box.scrollLeft = 1e5;
+  const cells = [...box.querySelectorAll('td:last-child')];
+  return cells.some(cell => cell.getBoundingClientRect().right > innerWidth + 1);
+}).map(box => box.firstElementChild.className)"""
+WIDE = "[...document.querySelectorAll('.scroll')].some(box => box.scrollWidth > box.clientWidth)"
 COLOUR = "getComputedStyle(document.querySelector('figure svg text')).fill"
 PAPER = "getComputedStyle(document.body).backgroundColor"
 UNFOLDED = "document.querySelector('.config').checkVisibility()"
@@ -112,6 +121,9 @@ def check_page(browser: Browser, page: Path, width: int) -> None:
     assert browser.requests() == [page.absolute().as_uri()]
     assert browser.ask("innerWidth") == width
     assert browser.ask("document.documentElement.scrollWidth") <= width
+    assert browser.ask(OVER_THE_EDGE) == []
+    assert browser.ask(WIDE) == (width < 600)  # such a table is scrolled in a box of its own
+    assert browser.ask(STUCK) == []
     assert browser.ask(EMPTY) == []
     assert browser.ask(OUTSIDE) == []
     assert browser.ask(SMALLEST) >= 9.0

@@ -10,18 +10,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mpitrain.analyse.page import curves, ranks
+from mpitrain.analyse.page.events import Table, table_of_events
 from mpitrain.analyse.page.svg import inline_svg
 from mpitrain.analyse.words import NONE, duration, mode_of, number, percent
 from mpitrain.analysis.happenings import counts_by_kind
 from mpitrain.analysis.outline import Outline, differences, totals, waited_for_most
 from mpitrain.analysis.report import Report
+from mpitrain.core.console import counted
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 MAX_FINDINGS = 20
-MAX_EVENTS = 100  # of the first, and of the last
-FREQUENT = ("evaluation", "digest")  # stand in figures, or are the same on every rank
 MAX_LABEL = 20  # characters in a figure
 MAX_RANK_ROWS = 128
 PHASES = ("wait", "read", "compute", "write")  # columns of a table
@@ -43,14 +43,6 @@ class Picture:
     title: str
     caption: str
     svg: str
-
-
-@dataclass(frozen=True)
-class Table:
-    """Rows of texts under heads; the first column names the row."""
-
-    heads: list[str]
-    rows: list[list[str]]
 
 
 @dataclass(frozen=True)
@@ -101,7 +93,7 @@ def section_of(
         facts=_facts(run, said),
         pictures=pictures_of(run, f"r{index}") if has_pictures else [],
         per_rank=_per_rank(run),
-        events=_events(run.events),
+        events=table_of_events(run.events),
         event_counts=", ".join(
             f"{kind}: {num}" for kind, num in counts_by_kind(run.events).items()
         ),
@@ -252,7 +244,7 @@ def _picture(name: str, title: str, caption: str, draw: Callable[[], Figure]) ->
 def sentences(run: Outline, said: dict[str, Any]) -> list[str]:
     """Return what there is to know first, in words."""
     found = [
-        f"{number(run.overview['steps'])} steps of {run.overview['ranks']} ranks in "
+        f"{number(run.overview['steps'])} steps of {counted(run.overview['ranks'], 'rank')} in "
         f"{duration(said['seconds'])}: {number(said['samples_per_s'])} samples/s."
     ]
     waited = f"{percent(said['shares']['wait'])} of the ranks' time was spent waiting"
@@ -325,25 +317,6 @@ def _mean(facts: Mapping[str, Any]) -> str:
     return NONE if facts["mean"] is None else f"{facts['mean']:.2f}"
 
 
-def _events(events: Sequence[dict[str, Any]]) -> Table:
-    rows = [
-        [f"{max(0.0, one['time_s']):.2f}", *(str(one[name]) for name in ("life", "rank", "kind")),
-         _detail(one["detail"])]
-        for one in rare(events)
-    ]  # fmt: skip
-    return Table(["time (s)", "life", "rank", "event", "detail"], rows)
-
-
-def rare(events: Sequence[dict[str, Any]]) -> Sequence[dict[str, Any]]:
-    """Return the events that are told one by one: the first and the last hundred of the rare."""
-    found = [event for event in events if event["kind"] not in FREQUENT]
-    return found if len(found) <= 2 * MAX_EVENTS else found[:MAX_EVENTS] + found[-MAX_EVENTS:]
-
-
-def _detail(detail: dict[str, Any]) -> str:
-    return ", ".join(f"{name} {_setting(value)}" for name, value in detail.items())
-
-
 def _setting(value: Any) -> str:
     if value is None:
         return NONE
@@ -373,7 +346,7 @@ def _compared(runs: Sequence[Outline], reports: Sequence[Report], labels: Sequen
                 number(said["lead_max"]),
                 f"{loss:.4f}" if isinstance(loss, int | float) else NONE,
                 f"{metric:.4f}" if isinstance(metric, int | float) else NONE,
-                "ok" if report.ok else f"{report.num_faults} faults",
+                "ok" if report.ok else counted(report.num_faults, "fault"),
             ]
         )
     names = {run.metric_name or "metric" for run in runs}

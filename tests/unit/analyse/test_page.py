@@ -9,7 +9,8 @@ import matplotlib as mpl
 import numpy as np
 
 from mpitrain.analyse.page.axes import group_names, grouped, panel, short_number, time_unit
-from mpitrain.analyse.page.content import labels_of, rare, shortened
+from mpitrain.analyse.page.content import labels_of, shortened
+from mpitrain.analyse.page.events import detail_text, rare
 from mpitrain.analyse.page.ranks import MAX_BARS, binned
 from mpitrain.analyse.page.style import RC, SERIES
 from mpitrain.analyse.page.svg import inline_svg
@@ -38,6 +39,22 @@ def test_of_many_events_the_first_and_the_last_are_told() -> None:
     shown = rare([{"kind": "digest", "time_s": 0.5}, *many])
     assert len(shown) == 200
     assert (shown[0]["time_s"], shown[-1]["time_s"]) == (0.0, 499.0)
+
+
+def test_details_of_events_are_for_people() -> None:
+    """Times and sizes have units, names are words, checksums are short, nothing is raw JSON."""
+    kept = {"steps": 1350, "name": "step-000001350", "write_s": 0.0596218, "stop_s": 0.000118046}
+    assert detail_text(kept) == "steps 1,350, name step-000001350, write 60 ms, stop 0.12 ms"
+    late = {"kind": "exponential", "delay": 0.01, "unit": "seconds"}
+    assert detail_text(late) == "kind exponential, delay 10 ms"
+    more = {
+        "from_step": 7, "size_bytes": 4096, "is_same": True, "why": None, "wait_s": [0.25, 2e-5],
+        "parameters_sha256": "ab" * 32, "of": {"loss": 0.0622358, "max_s": 75.0}, "idle_s": 0.0,
+    }  # fmt: skip
+    assert detail_text(more) == (
+        "from step 7, size 4.0 KiB, is same yes, why -, wait 250 ms, 20 us, "
+        "parameters sha256 abababababababab…, of (loss 0.06224, max 75.0 s), idle 0 s"
+    )
 
 
 def test_bars_hold_every_update_up_to_a_thin_tail() -> None:
