@@ -17,6 +17,7 @@ from mpitrain.analysis.delays import Delays, delays_of
 from mpitrain.analysis.lateness import LEAST_ROWS, Straggler, others_median
 from mpitrain.analysis.phases import OWN
 from mpitrain.analysis.readable import open_readable
+from mpitrain.core.console import counted
 from mpitrain.schedules.what_if import Outcome, outcomes_of, trace_of
 from mpitrain.storage.reading import LifeLog
 
@@ -76,7 +77,7 @@ def facts_of(delays: Delays, outcomes: Sequence[Outcome], why: str = "") -> dict
             "wait_s": windows.wait_s,
             **{f"{name}_s": windows.own_s[:, phase] for phase, name in enumerate(OWN)},
         },
-        "predictions": [asdict(outcome) for outcome in outcomes],
+        "predictions": [asdict(one) | {"is_rough": one.is_rough} for one in outcomes],
         "no_prediction_because": why or None,
         "notes": delays.notes,
     }
@@ -115,7 +116,8 @@ def _heading(delays: Delays) -> str:
     bound = "" if delays.bound is None else f" bound {delays.bound}"
     lives = f", {delays.num_lives} lives" if delays.num_lives > 1 else ""
     return (
-        f"{delays.mode}{bound}, {delays.size} ranks{lives}: {int(delays.num_rows.sum())} steps in "
+        f"{delays.mode}{bound}, {counted(delays.size, 'rank')}{lives}: "
+        f"{counted(int(delays.num_rows.sum()), 'step')} in "
         f"{delays.seconds:.1f} s, {delays.steps_per_s:.0f} steps/s; {delays.lost_share:.0%} of the "
         f"ranks' time, {delays.lost_s:.1f} s, was lost to waiting for others"
     )
@@ -242,8 +244,8 @@ def _last_lines(delays: Delays, outcomes: Sequence[Outcome], why: str) -> Iterat
     if own and delays.steps_per_s:
         share = own[0].simulated_steps_per_s / delays.steps_per_s
         yield f"of this run's own speed the simulator gives {share:.0%}"
-    if any(outcome.is_rough for outcome in outcomes):
-        yield "rough: this run says little of what that mode's exchange costs"
+    for reason in dict.fromkeys(one.rough_because for one in outcomes if one.is_rough):
+        yield f"rough: {reason}"
     if why:
         yield f"note: nothing is predicted: {why}"
     yield from (f"note: {note}" for note in delays.notes)

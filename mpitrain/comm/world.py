@@ -24,6 +24,7 @@ from mpi4py import MPI
 
 from mpitrain.comm.waiting import Patience
 from mpitrain.core.console import tell
+from mpitrain.core.cores import own_cores
 from mpitrain.core.errors import FAILED, USER_MISTAKE, ClosedError, MpitrainError, UserError, agreed
 
 T = TypeVar("T")
@@ -47,6 +48,7 @@ class World:
         rank: this rank.
         size: number of ranks.
         host: name of this rank's host.
+        cores: that this rank may run on, "0-3,8"; empty where the system does not say.
         hosts: name of every rank's host, by rank.
         local_rank: number of this rank among those that share memory with it, its node's.
         local_size: number of those.
@@ -72,6 +74,7 @@ class World:
         self._sent = np.zeros(1, np.int64)
         self._received = np.zeros(1, np.int64)
         self.host = socket.gethostname()
+        self.cores = own_cores()
         self.hosts: list[str] = self.comm.allgather(self.host)
         self.local_rank, self.local_size = _place_on_node(self.comm)
 

@@ -17,6 +17,7 @@ class Place:
     host: str = field(default_factory=socket.gethostname)
     library: str = "none"
     thread_level: str = "none"
+    cores: str = ""  # it takes none from the others
 
     @property
     def hosts(self) -> list[str]:

@@ -58,6 +58,10 @@ class Place(Protocol):
         """Name of every rank's host, by rank."""
 
     @property
+    def cores(self) -> str:
+        """The cores that this rank may run on, "0-3,8"; empty for one that is simulated."""
+
+    @property
     def library(self) -> str:
         """Name and version of the MPI library, "none" without one."""
 
@@ -319,6 +323,7 @@ def log_attributes(world: Place, plan: Plan) -> dict[str, str | int]:
         "blas_threads": facts["blas_threads"],
         "numpy": facts["numpy"],
         "cpu": facts["cpu"],
+        "cores": world.cores,
         "device": plan.device.text,
         "kernels": plan.twin.label,
         **_job_facts(),

@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mpitrain.analysis.attributes import needed_terms_of
+from mpitrain.analysis.crowding import crowded
 from mpitrain.config import Mode
 from mpitrain.consistency.rules import Bounded, Rule, Unbounded
 from mpitrain.consistency.work import EqualShare, SharedWork, Work
@@ -57,7 +58,7 @@ class Outcome:
         wait_share: of the ranks' time.
         staleness_mean: updates of others that a gradient would not know of.
         is_own: the run's own mode and bound.
-        is_rough: the run says little of what this mode's exchange costs.
+        rough_because: why the figures may be far off; None where nothing speaks for that.
     """
 
     mode: str
@@ -67,7 +68,12 @@ class Outcome:
     wait_share: float
     staleness_mean: float
     is_own: bool
-    is_rough: bool
+    rough_because: str | None
+
+    @property
+    def is_rough(self) -> bool:
+        """Whether there is a reason."""
+        return self.rough_because is not None
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -79,12 +85,14 @@ class Trace:
         collective_s: of each rank, (N,), seconds of each step that a synchronous run has too.
         windowed_s: the same with what reading and writing took more or less than usual.
         share: of the batches, "equal" or "shared".
+        crowded: which ranks take turns on too few cores; None where none do, or nothing says.
     """
 
     fit: Fit
     collective_s: Sequence[Seconds]
     windowed_s: Sequence[Seconds]
     share: str
+    crowded: str | None = None
 
 
 class _Rows:
@@ -133,6 +141,7 @@ def trace_of(life: LifeLog) -> Trace | str:
         collective_s=[_own_s(one, fit, ()) for one in rows],
         windowed_s=[_own_s(one, fit, ("read_s", "write_s")) for one in rows],
         share=terms.share,
+        crowded=crowded(life),
     )
 
 
@@ -176,8 +185,16 @@ def _outcome(
         wait_share=found["wait_share"],
         staleness_mean=found["staleness_mean"],
         is_own=_order(mode) == _order(own),
-        is_rough=(mode.kind == "bsp") != (trace.fit.mode == "bsp"),
+        rough_because=None if mode == own else _rough_because(trace, mode),
     )
+
+
+def _rough_because(trace: Trace, mode: Mode) -> str | None:
+    if trace.crowded is not None:
+        return f"{trace.crowded}: the more of them compute at once, the longer their steps take"
+    if (mode.kind == "bsp") != (trace.fit.mode == "bsp"):
+        return "this run says little of what that mode's exchange costs"
+    return None
 
 
 def simulated_again(trace: Trace, mode: Mode) -> Schedule:

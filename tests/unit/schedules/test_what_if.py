@@ -9,8 +9,10 @@ import pytest
 
 from mpitrain.config import Mode, from_mapping
 from mpitrain.replaying.simulation import simulate_run
+from mpitrain.schedules.what_if import MODES as ALL_MODES
 from mpitrain.schedules.what_if import outcomes_of, trace_of
 from mpitrain.storage.reading import open_log
+from tests.unit.analysis.conftest import simulate
 
 LATE = {
     "exponential": {"kind": "exponential", "delay": 0.02},
@@ -68,3 +70,28 @@ def test_what_cannot_be_predicted_is_said(tmp_path: Path) -> None:
     path = tmp_path / "a" / "log" / "life-000" / "rank-00002.h5"
     path.unlink()
     assert str(path) in str(trace_of(open_log(tmp_path / "a").lives[-1]))
+
+
+@pytest.mark.parametrize(
+    ("cores", "reason"),
+    [
+        (["0-1"] * 4, "4 ranks of h share 2 cores"),
+        (["0", "1", "0", "1"], "4 ranks of h share 2 cores"),
+        (["0", "1", "2", "3"], None),
+        (["0-7"] * 4, None),
+        (["0-1", "0-1", "0-1", None], None),
+    ],
+)
+def test_ranks_that_share_cores_make_a_prediction_rough(
+    tmp_path: Path, cores: list[str | None], reason: str | None
+) -> None:
+    """Steps that compute alone are faster than those that will compute together."""
+    made = simulate(4, 2, "ssp", bound=2, steps=120)
+    said = [{"host": "h"} if text is None else {"host": "h", "cores": text} for text in cores]
+    made.attributes = dict(enumerate(said))
+    trace = trace_of(open_log(made.write(tmp_path)).lives[-1])
+    assert not isinstance(trace, str)
+    for one in outcomes_of(trace, ALL_MODES[1:]):
+        told = None if one.rough_because is None else one.rough_because.partition(":")[0]
+        is_own = (one.mode, one.bound) == ("ssp", 2)
+        assert told == (None if is_own else reason)
