@@ -14,7 +14,7 @@ from mpitrain.analyse.output import check_library, check_output, new_file, size_
 from mpitrain.analyse.tool import Answer, Tool
 from mpitrain.analysis.readable import open_readable
 from mpitrain.analysis.table_rows import SHARDS, Columns, column_types, table_slices
-from mpitrain.core.console import size_text
+from mpitrain.core.console import counted, size_text
 from mpitrain.core.errors import UserError, unknown
 
 if TYPE_CHECKING:
@@ -80,8 +80,9 @@ def _run(options: argparse.Namespace) -> Answer:
         told = sys.stderr if is_quiet else sys.stdout
         told.write("".join(f"note: {note}\n" for note in run.notes))
         if not is_quiet:
+            counts = f"{counted(num_rows, 'row')}, {counted(len(chosen), 'column')}"
             room = "" if size is None else f", {size_text(size)}"
-            told.write(f"{options.out}: {num_rows} rows, {len(chosen)} columns{room}\n")
+            told.write(f"{options.out}: {counts}{room}\n")
 
     return Answer(facts, show, missing=run.missing)
 

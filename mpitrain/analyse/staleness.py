@@ -16,6 +16,7 @@ from mpitrain.analysis.distribution import distribution_of
 from mpitrain.analysis.facts import limit_of, run_facts
 from mpitrain.analysis.readable import open_readable
 from mpitrain.analysis.summary import histogram_lines
+from mpitrain.core.console import counted
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -48,8 +49,8 @@ def _show(out: Console, facts: Facts) -> None:
     from rich.text import Text
 
     out.print(Text(str(facts["run"]), style="bold"))
-    head = f"{mode_of(facts)}, {facts['ranks']} ranks, {facts['shards']} shards, "
-    out.print(Text(f"{head}{number(facts['steps'])} updates"))
+    sizes = [counted(facts["ranks"], "rank"), counted(facts["shards"], "shard")]
+    out.print(Text(f"{mode_of(facts)}, {', '.join(sizes)}, {number(facts['steps'])} updates"))
     say_missing(out, facts)
     limit, largest = facts["staleness_limit"], facts["measures"]["staleness"]["max"]
     if limit is not None:

@@ -10,6 +10,7 @@ import numpy as np
 
 from mpitrain.analyse.picture import BLUE, GREY, ORANGE, picture
 from mpitrain.analyse.words import mode_of
+from mpitrain.core.console import counted
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -31,7 +32,9 @@ def save_plot(facts: Facts, path: Path) -> None:
     with picture(path, 9, 6) as figure:
         panels = figure.subplots(2, 2)
         figure.suptitle(
-            f"{facts['run']}: {mode_of(facts)}, {facts['ranks']} ranks", x=0.01, ha="left"
+            f"{facts['run']}: {mode_of(facts)}, {counted(facts['ranks'], 'rank')}",
+            x=0.01,
+            ha="left",
         )
         _draw_counts(panels[0, 0], facts)
         _draw_ranks(panels[0, 1], facts)

@@ -12,6 +12,7 @@ from mpitrain.analyse.picture import ORANGE, picture
 from mpitrain.analyse.words import mode_of
 from mpitrain.analysis.delays import Delays
 from mpitrain.analysis.phases import Seconds
+from mpitrain.core.console import counted
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -38,7 +39,7 @@ def save_plot(delays: Delays, name: str, path: Path) -> None:
     has_waits = bool(delays.waited_s[:, :-1].any())
     with picture(path, *((10, 5) if has_waits else (6, 3))) as figure:
         mode = mode_of({"mode": delays.mode, "bound": delays.bound})
-        figure.suptitle(f"{name}: {mode}, {delays.size} ranks", x=0.01, ha="left")
+        figure.suptitle(f"{name}: {mode}, {counted(delays.size, 'rank')}", x=0.01, ha="left")
         panels = figure.subplot_mosaic("SM;WM" if has_waits else "S")
         _draw_steps(figure, panels["S"], delays)
         if has_waits:

@@ -11,6 +11,7 @@ import math
 import os
 import shutil
 import sys
+import textwrap
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -75,7 +76,8 @@ def main(tool: Tool, words: Sequence[str] | None = None, prog: str | None = None
         words: of the command line; None takes those of this process.
         prog: how the tool was called; None takes it from this process.
     """
-    parser = _Parser(prog=prog, description=tool.question)
+    columns = shutil.get_terminal_size().columns - 2  # as argparse wraps, where it may
+    parser = _Parser(prog=prog, description=textwrap.fill(tool.question, columns))
     tool.add_arguments(parser)
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     options = parser.parse_args(words)

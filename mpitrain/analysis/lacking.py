@@ -45,6 +45,17 @@ def is_stillborn(life: LifeLog, chain: Sequence[Stretch]) -> bool:
     return is_part and is_unmade and not has_rows and not is_needed and bool(chain)
 
 
+def check_any(directory: Path, lives: Sequence[LifeLog]) -> None:
+    """Check that a run has a log, be it a damaged one.
+
+    Raises:
+        LogError: there is none of any life.
+    """
+    if not any(life.ranks or life.missing for life in lives):
+        message = f"{directory} holds no staleness log: logging was off, or no life came so far"
+        raise LogError(message)
+
+
 def lost_logs(
     run: RunDirectory, life: LifeLog, chain: Sequence[Stretch], status: Mapping[str, Any]
 ) -> Iterator[tuple[Path, str]]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from mpitrain.analysis.lacking import lost_logs, read_or_empty
+from mpitrain.analysis.lacking import check_any, lost_logs, read_or_empty
 from mpitrain.analysis.time_axis import TimeAxis, time_axis
 from mpitrain.core.console import counted
 from mpitrain.core.errors import LogError
@@ -75,6 +75,7 @@ def open_readable(directory: Path, log_root: Path | None = None) -> Opened:
         LogError: there is no log that can be read; names what is wrong.
     """
     log = open_log(directory, log_root=log_root)
+    check_any(directory, log.lives)
     log = RunLog(log.directory, [readable(life) for life in log.lives])
     chain, reason = chain_of(log.lives)
     status = read_or_empty(log.directory, "status")
@@ -85,7 +86,7 @@ def open_readable(directory: Path, log_root: Path | None = None) -> Opened:
     if reason is not None:
         missing.append(f"the timeline breaks off: {reason}")
     missing += [
-        f"{log.path}: {lacking} rows before the next life's start are lost"
+        f"{log.path}: {counted(lacking, 'row')} before the next life's start lost"
         for stretch in chain
         for rank, log in stretch.life.ranks.items()
         if (lacking := stretch.num_rows.get(rank, 0) - log.num_rows) > 0

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from mpitrain.analysis.findings import Finding
+from mpitrain.core.console import counted
 
 
 @dataclass
@@ -47,11 +48,12 @@ class Report:
     def summary(self) -> str:
         """Return the one line that says how it went."""
         lives = f"{self.lives} lives, " if self.lives > 1 else ""
-        shards = f"{self.shards} shards"
+        shards = counted(self.shards, "shard")
         if self.updates_per_shard is not None:
-            shards = f"{self.updates_per_shard} updates on each of {shards}"
-        counts = f"{self.rows} rows, {lives}{self.ranks} ranks, {shards}"
-        return f"ok: {counts}" if self.ok else f"{self.num_faults} faults in {counts}"
+            each = f"each of {shards}" if self.shards > 1 else shards
+            shards = f"{counted(self.updates_per_shard, 'update')} on {each}"
+        counts = f"{counted(self.rows, 'row')}, {lives}{counted(self.ranks, 'rank')}, {shards}"
+        return f"ok: {counts}" if self.ok else f"{counted(self.num_faults, 'fault')} in {counts}"
 
     def to_json(self) -> dict[str, Any]:
         """Return the report as a JSON object."""

@@ -10,7 +10,7 @@ from typing import Any
 from mpitrain.analysis.findings import Finding
 from mpitrain.analysis.history import check_history, history_notes
 from mpitrain.analysis.invariants import num_shards
-from mpitrain.analysis.lacking import ending_of, is_stillborn, lost_logs
+from mpitrain.analysis.lacking import check_any, ending_of, is_stillborn, lost_logs
 from mpitrain.analysis.one_life import LifeReport, check_life
 from mpitrain.analysis.readable import readable
 from mpitrain.analysis.report import Report
@@ -33,9 +33,7 @@ def verify(directory: str | Path, *, log_root: str | Path | None = None) -> Repo
         LogError: there is no log to check.
     """
     log = open_log(directory, log_root=log_root)
-    if not any(life.ranks or life.missing for life in log.lives):
-        message = f"{directory} holds no staleness log: logging was off, or no life came so far"
-        raise LogError(message)
+    check_any(Path(directory), log.lives)
     report = Report(Path(directory))
     checked = [_checked(readable(life), is_newest=life is log.lives[-1]) for life in log.lives]
     log = RunLog(log.directory, [one.life for one in checked])

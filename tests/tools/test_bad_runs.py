@@ -86,7 +86,7 @@ def lose_rows(run: Path) -> str:
     """Lose the first life's rows, as where another log was put in a rank's place."""
     simulate(3, 2, "asp", steps=3).write(run.parent / "short")
     RunDirectory(run.parent / "short").log_path(0, 2).replace(RunDirectory(run).log_path(0, 2))
-    return "rows before the next life's start are lost"
+    return "rows before the next life's start lost"
 
 
 @pytest.mark.parametrize("lose", [lose_a_log, cut_a_log, lose_rows])

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from mpitrain.analyse.registry import TOOLS, tool_of
 from mpitrain.analyse.tables import table
-from mpitrain.analyse.tool import console
+from mpitrain.analyse.tool import console, main
 from tests.unit.analysis.conftest import simulate
 
 
@@ -36,3 +37,17 @@ def test_a_closed_pipe_is_no_mistake(tmp_path: Path) -> None:
         job.stdout.close()
         assert job.stderr.read() == b""
     assert job.returncode == 0
+
+
+@pytest.mark.parametrize("name", TOOLS)
+def test_what_a_tool_answers_is_told_within_the_terminal(
+    name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The usage and the question above the options are wrapped, also where examples are not."""
+    monkeypatch.setenv("COLUMNS", "80")
+    with pytest.raises(SystemExit) as end:
+        main(tool_of(name), ["--help"], f"mpitrain analyse {name}")
+    assert end.value.code == 0
+    above = capsys.readouterr().out.partition("\npositional arguments:")[0].splitlines()
+    assert max(map(len, above)) <= 80
+    assert " ".join(tool_of(name).question.split()) in " ".join(" ".join(above).split())

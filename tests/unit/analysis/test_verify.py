@@ -324,7 +324,7 @@ def test_many_faults_are_told_in_few_findings(make_run: MakeRun, tmp_path: Path)
     report = verify(run.write(tmp_path))
     assert (len(report.findings), report.num_faults) == (21, 60)
     assert json.loads(json.dumps(report.to_json()))["faults"] == 60
-    assert report.summary() == "60 faults in 60 rows, 1 ranks, 60 updates on each of 1 shards"
+    assert report.summary() == "60 faults in 60 rows, 1 rank, 60 updates on 1 shard"
 
 
 def test_what_is_no_run_is_refused(tmp_path: Path) -> None:

@@ -22,9 +22,9 @@ def test_a_large_log_keeps_all_promises(
     )
     report = verify(root)
     assert report.ok, "\n".join(map(str, report.findings[:5]))
-    assert report.summary() == (
-        f"ok: {num_steps} rows, {size} ranks, {num_steps} updates on each of {num_shards} shards"
-    )
+    where = f"each of {num_shards} shards" if num_shards > 1 else "1 shard"
+    ranks = f"{size} ranks" if size > 1 else "1 rank"
+    assert report.summary() == f"ok: {num_steps} rows, {ranks}, {num_steps} updates on {where}"
     (life,) = open_log(root).lives
     leads = {int(log.steps["lead"].max()) for log in life.ranks.values()}
     assert max(leads) == (bound if size > 1 else 0)
