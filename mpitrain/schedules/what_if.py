@@ -13,17 +13,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-import numpy.typing as npt
-
-from mpitrain.analysis.attributes import needed_terms_of
-from mpitrain.analysis.crowding import crowded
 from mpitrain.config import Mode
 from mpitrain.consistency.rules import Bounded, Rule, Unbounded
 from mpitrain.consistency.work import EqualShare, SharedWork, Work
 from mpitrain.core.shards import Shards
-from mpitrain.schedules.durations import LEAST_S
-from mpitrain.schedules.fit import LEAST_ROWS, Fit, fit_of_rows
 from mpitrain.schedules.measures import summary_of
 from mpitrain.schedules.schedule import Schedule
 from mpitrain.schedules.simulator import (
@@ -32,17 +25,12 @@ from mpitrain.schedules.simulator import (
     simulate_collective,
     simulate_windowed,
 )
-from mpitrain.storage.life_log import LifeLog
-from mpitrain.storage.rank_log import RankLog
+from mpitrain.schedules.trace import Seconds, Trace, trace_of
 
-Seconds = npt.NDArray[np.float64]
+__all__ = ["MODES", "Outcome", "outcomes_of", "simulated_again", "trace_of"]
 
 BOUNDS = (0, 1, 2, 3, 5, 8, 16, 32)
 MODES = (Mode(kind="bsp"), *(Mode(kind="ssp", bound=b) for b in BOUNDS), Mode(kind="asp"))
-STEPS_PER_RANK = 2000  # that are simulated at most
-MOST_STEPS = 10_000  # of all ranks together
-NUM_PIECES = 4  # of a longer log, evenly spread
-COLUMNS = ("began_s", "wait_s", "read_s", "compute_s", "write_s")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,90 +62,6 @@ class Outcome:
     def is_rough(self) -> bool:
         """Whether there is a reason."""
         return self.rough_because is not None
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Trace:
-    """Steps of all ranks as they were.
-
-    Attributes:
-        fit: costs and kind of the run.
-        collective_s: of each rank, (N,), seconds of each step that a synchronous run has too.
-        windowed_s: the same with what reading and writing took more or less than usual.
-        share: of the batches, "equal" or "shared".
-        crowded: which ranks take turns on too few cores; None where none do, or nothing says.
-    """
-
-    fit: Fit
-    collective_s: Sequence[Seconds]
-    windowed_s: Sequence[Seconds]
-    share: str
-    crowded: str | None = None
-
-
-class _Rows:
-    """Some rows of a log, as ``fit`` reads them."""
-
-    def __init__(self, log: RankLog, num_wanted: int) -> None:
-        num_rows = log.num_rows
-        ((_, whole),) = log.slices(COLUMNS, num_rows, num_rows)
-        places = _places(num_rows, num_wanted)
-        self.steps = {name: np.asarray(whole[name][places], np.float64) for name in COLUMNS}
-        self.num_rows = len(places)
-        self.shards = log.shards
-        self.is_joint = np.diff(places) > 1  # of two pieces
-
-
-def _places(num_rows: int, num_wanted: int) -> npt.NDArray[np.int64]:
-    """Return which rows to take: all, or ``NUM_PIECES`` pieces that are evenly spread."""
-    if num_rows <= num_wanted:
-        return np.arange(num_rows)
-    size = num_wanted // NUM_PIECES
-    firsts = np.linspace(0, num_rows - size, NUM_PIECES).astype(np.int64)
-    return np.unique((firsts[:, np.newaxis] + np.arange(size)).ravel())
-
-
-def trace_of(life: LifeLog) -> Trace | str:
-    """Read what is simulated of a life; a text says why that cannot be.
-
-    Raises:
-        LogError: rows are not in their file, or attributes do not say what the run was.
-    """
-    if life.missing:
-        path, reason = life.missing[0]
-        return f"{path}: {reason}"
-    few = [log for log in life.ranks.values() if log.num_rows < LEAST_ROWS]
-    if few:
-        num = few[0].num_rows
-        return f"{few[0].path}: {num} steps are too few, at least {LEAST_ROWS} are needed"
-    if life.size < 2:
-        return "one rank waits for nobody"
-    wanted = max(LEAST_ROWS * NUM_PIECES, min(STEPS_PER_RANK, MOST_STEPS // life.size))
-    rows = [_Rows(life.ranks[rank], wanted) for rank in range(life.size)]
-    terms = needed_terms_of(life)
-    fit = fit_of_rows(rows, terms.mode, terms.bound)
-    return Trace(
-        fit=fit,
-        collective_s=[_own_s(one, fit, ()) for one in rows],
-        windowed_s=[_own_s(one, fit, ("read_s", "write_s")) for one in rows],
-        share=terms.share,
-        crowded=crowded(life),
-    )
-
-
-def _own_s(rows: _Rows, fit: Fit, exchanged: Sequence[str]) -> Seconds:
-    """Return what each step took beyond what the simulator's costs stand for, (N,)."""
-    steps, costs = rows.steps, fit.costs
-    ended_s = np.sum([steps[name] for name in COLUMNS], axis=0)
-    between_s = steps["began_s"][1:] - ended_s[:-1]
-    between_s[rows.is_joint] = 0.0
-    own_s = steps["compute_s"].copy()
-    own_s[:-1] += np.maximum(between_s - costs.overhead_s, 0.0)
-    if fit.mode != "bsp":
-        usual_s = {"read_s": costs.read_s, "write_s": costs.write_s}
-        for name in exchanged:
-            own_s += steps[name] - usual_s[name] * fit.num_shards
-    return np.maximum(own_s, LEAST_S)
 
 
 def outcomes_of(trace: Trace, modes: Sequence[Mode] = MODES) -> list[Outcome]:
@@ -200,19 +104,21 @@ def _rough_because(trace: Trace, mode: Mode) -> str | None:
 def simulated_again(trace: Trace, mode: Mode) -> Schedule:
     """Return the schedule of the run's steps in a mode."""
     fit = trace.fit
-    size, costs = fit.size, fit.costs
+    size = fit.size
     steps = sum(map(len, trace.collective_s))
     shards = Shards(fit.num_shards, fit.num_shards, size)
     if mode.kind == "bsp":
         work = EqualShare(steps, size)
         compute = _in_order(trace.collective_s)
         num_rounds, count = work.num_rounds, shards.count
+        costs = trace.collective_costs
         return simulate_collective(size, num_rounds, count, compute, work.ticket, costs)
     is_equal = trace.share == "equal" and fit.mode != "bsp"
     windowed: Work = EqualShare(steps, size) if is_equal else SharedWork(steps)
     rule: Rule = Unbounded() if mode.bound is None else Bounded(mode.bound)
     dealing = Dealing(windowed.is_left, windowed.take)
-    return simulate_windowed(shards, rule, dealing, _in_order(trace.windowed_s), costs)
+    steps_s = _in_order(trace.windowed_s)
+    return simulate_windowed(shards, rule, dealing, steps_s, trace.window_costs)
 
 
 def _in_order(seconds: Sequence[Seconds]) -> list[NextSeconds]:

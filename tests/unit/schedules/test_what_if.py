@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from mpitrain.config import Mode, from_mapping
@@ -95,3 +96,44 @@ def test_ranks_that_share_cores_make_a_prediction_rough(
         told = None if one.rough_because is None else one.rough_because.partition(":")[0]
         is_own = (one.mode, one.bound) == ("ssp", 2)
         assert told == (None if is_own else reason)
+
+
+@pytest.mark.parametrize("mode", ["ssp", "asp"])
+@pytest.mark.parametrize("phase", ["wait_s", "read_s", "compute_s", "write_s", "between"])
+def test_a_run_simulated_again_takes_as_long_as_it_did(
+    tmp_path: Path, mode: str, phase: str
+) -> None:
+    """Also where one phase is short but for some steps, a hundred times as long."""
+    made = simulate(2, 2, mode, bound=1000 if mode == "ssp" else None, steps=400, share="equal")
+    random, stops = np.random.default_rng(3), []
+    for own in made.rows:
+        now_s = 0.0
+        for row in own:
+            names = ("wait_s", "read_s", "compute_s", "write_s", "between")
+            spent = {name: random.uniform(1e-4, 2e-4) for name in names}
+            spent[phase] *= 100 if random.random() < 0.05 else 1
+            row["began_s"] = now_s
+            row.update((name, spent[name]) for name in names[:-1])
+            now_s += sum(spent.values())
+        stops.append(now_s)
+    trace = trace_of(open_log(made.write(tmp_path)).lives[-1])
+    assert not isinstance(trace, str)
+    (own_one,) = (one for one in outcomes_of(trace, ALL_MODES[1:]) if one.is_own)
+    assert own_one.simulated_steps_per_s == pytest.approx(400 / max(stops), rel=0.05)
+
+
+def test_a_synchronous_run_simulated_again_takes_as_long_as_it_did(tmp_path: Path) -> None:
+    """Also where few of its reductions are a hundred times as long as the others."""
+    made = simulate(2, 2, "bsp", steps=400, share="equal")
+    random, now_s = np.random.default_rng(3), 0.0
+    for rows in zip(*made.rows, strict=True):
+        compute_s = random.uniform(1e-4, 4e-4, 2)
+        together_s = random.uniform(1e-4, 2e-4) * (100 if random.random() < 0.05 else 1)
+        for row, own_s in zip(rows, compute_s, strict=True):
+            row["began_s"], row["compute_s"] = now_s, own_s
+            row["wait_s"] = compute_s.max() - own_s + together_s
+        now_s += compute_s.max() + together_s
+    trace = trace_of(open_log(made.write(tmp_path)).lives[-1])
+    assert not isinstance(trace, str)
+    (own,) = outcomes_of(trace, ALL_MODES[:1])
+    assert own.simulated_steps_per_s == pytest.approx(400 / now_s, rel=0.05)
