@@ -226,7 +226,8 @@ def _table_of_outcomes(delays: Delays, outcomes: Sequence[Outcome]) -> Table:
     for name in ("", "steps/s", "gain", "waiting", "mean staleness", ""):
         table.add_column(name, justify="right", no_wrap=True)
     for outcome in outcomes:
-        mark = "this run" if outcome.is_own else "rough" if outcome.is_rough else ""
+        rough = "rough" if outcome.is_rough else ""
+        mark = f"this run {rough and '(rough)'}".rstrip() if outcome.is_own else rough
         table.add_row(
             outcome.mode if outcome.bound is None else f"{outcome.mode} {outcome.bound}",
             f"{delays.steps_per_s * outcome.gain:.0f}",

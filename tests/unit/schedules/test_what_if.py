@@ -10,8 +10,8 @@ import pytest
 
 from mpitrain.config import Mode, from_mapping
 from mpitrain.replaying.simulation import simulate_run
+from mpitrain.schedules.what_if import FAR, outcomes_of, trace_of
 from mpitrain.schedules.what_if import MODES as ALL_MODES
-from mpitrain.schedules.what_if import outcomes_of, trace_of
 from mpitrain.storage.reading import open_log
 from tests.unit.analysis.conftest import simulate
 
@@ -94,8 +94,7 @@ def test_ranks_that_share_cores_make_a_prediction_rough(
     assert not isinstance(trace, str)
     for one in outcomes_of(trace, ALL_MODES[1:]):
         told = None if one.rough_because is None else one.rough_because.partition(":")[0]
-        is_own = (one.mode, one.bound) == ("ssp", 2)
-        assert told == (None if is_own else reason)
+        assert told == reason
 
 
 @pytest.mark.parametrize("mode", ["ssp", "asp"])
@@ -137,3 +136,15 @@ def test_a_synchronous_run_simulated_again_takes_as_long_as_it_did(tmp_path: Pat
     assert not isinstance(trace, str)
     (own,) = outcomes_of(trace, ALL_MODES[:1])
     assert own.simulated_steps_per_s == pytest.approx(400 / now_s, rel=0.05)
+
+
+def test_what_is_far_from_the_run_is_rough(tmp_path: Path) -> None:
+    """A rank that mostly waits has the steps of one that does: one late rank of two, no bound."""
+    late = {"kind": "constant", "ranks": [1], "delay": 0.2}
+    run(tmp_path / "a", "ssp", 3, late, 0)
+    trace = trace_of(open_log(tmp_path / "a").lives[-1])
+    assert not isinstance(trace, str)
+    found = {(one.mode, one.bound): one for one in outcomes_of(trace)}
+    assert found["asp", None].gain > FAR
+    assert str(found["asp", None].rough_because).startswith("far from this run")
+    assert not found["ssp", 5].is_rough
