@@ -23,8 +23,8 @@ run: .venv/.made
 	@$(OPENMPI) -m mpitrain.analysis.summary $(RUN)
 
 test: .venv/.tested .venv-mpich/.made
-	$(OPENMPI) -m pytest -n 2 --dist loadfile tests/unit tests/tools
-	$(OPENMPI) -m pytest --durations=20 --ignore=tests/unit --ignore=tests/tools
+	$(OPENMPI) -m pytest -n 2 --dist loadfile tests/unit tests/tools; code=$$?; \
+	$(OPENMPI) -m pytest --durations=20 --ignore=tests/unit --ignore=tests/tools && exit $$code
 
 lint: .venv/.lint
 	$(OPENMPI) -m ruff check .

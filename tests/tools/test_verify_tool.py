@@ -48,7 +48,7 @@ def test_a_valid_run_is_ok_from_any_directory(tmp_path: Path) -> None:
     """One line with the counts and exit code 0."""
     done = run_tool(str(write_run(tmp_path)))
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout == "ok: 30 rows, 1 ranks, 30 updates on each of 1 shards\n"
+    assert done.stdout == "ok: 30 rows, 1 rank, 30 updates on 1 shard\n"
 
 
 def test_faults_are_named_and_beyond_twenty_counted(tmp_path: Path) -> None:
@@ -61,7 +61,7 @@ def test_faults_are_named_and_beyond_twenty_counted(tmp_path: Path) -> None:
     assert lines[0] == f"{log} row 1: lead is 1, the bound is 0"
     assert lines[-2:] == [
         "... and 1 more",
-        "29 faults in 30 rows, 1 ranks, 30 updates on each of 1 shards",
+        "29 faults in 30 rows, 1 rank, 30 updates on 1 shard",
     ]
     assert len(lines) == 22
     said = run_tool(str(root), "--json")
