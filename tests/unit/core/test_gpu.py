@@ -1,11 +1,18 @@
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
 
 from mpitrain.core.gpu import GpuFacts, cuda_version, gpu_facts
 from tests.fake_cupy import install
+
+
+def forget_cupy(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the next import find CuPy anew; what it finds is forgotten after the test."""
+    monkeypatch.setitem(sys.modules, "cupy", None)
+    monkeypatch.delitem(sys.modules, "cupy")
 
 
 def test_gpus_are_found_by_their_device_files(tmp_path: Path) -> None:
@@ -57,7 +64,7 @@ def test_cupy_that_loads_tells_its_cuda(tmp_path: Path, monkeypatch: pytest.Monk
     )
     monkeypatch.syspath_prepend(tmp_path)
     (tmp_path / "nvidia0").touch()
-    monkeypatch.delitem(__import__("sys").modules, "cupy", raising=False)
+    forget_cupy(monkeypatch)
     facts = gpu_facts(tmp_path, driver="libnot-there.so.1")
     assert (facts.cupy, facts.cupy_cuda) == ("cupy 14.0.0", (13, 1))
     assert (facts.cupy_error, facts.num_visible) == ("driver is too old", None)
@@ -93,7 +100,7 @@ def test_cupy_is_not_loaded_where_there_is_neither_gpu_nor_driver(
     (package / "METADATA").write_text("Name: cupy\nVersion: 14.2.0\n")
     (tmp_path / "cupy.py").write_text("raise AssertionError\n")
     monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.delitem(__import__("sys").modules, "cupy", raising=False)
+    forget_cupy(monkeypatch)
     environ = {"CUDA_VISIBLE_DEVICES": ""}
     facts = gpu_facts(tmp_path, driver="libnot-there.so.1", environ=environ)
     assert facts == GpuFacts(visible="")
