@@ -38,7 +38,6 @@ class Slurm:
         num_tasks: ranks that were asked for; None when it does not say.
         step_tasks: tasks of the step; None in a batch script.
         nodes: the nodes as Slurm abbreviates them, for example "node[1-4]".
-        node: the one of this process.
         gpus: those of the job or node, as Slurm writes them; empty without one.
         end_s: when the job will be ended, ``time.time()``; None when no variable says so.
     """
@@ -53,7 +52,6 @@ class Slurm:
     num_tasks: int | None = None
     step_tasks: int | None = None
     nodes: str = ""
-    node: str = ""
     gpus: str = ""
     end_s: float | None = None
 
@@ -77,7 +75,6 @@ class Slurm:
             num_tasks=step_tasks or _number(environ.get(JOB_TASKS)) or None,
             step_tasks=step_tasks or None,
             nodes=environ.get("SLURM_JOB_NODELIST", ""),
-            node=environ.get("SLURMD_NODENAME", ""),
             gpus=next((environ[name] for name in _GPUS if environ.get(name)), ""),
             end_s=float(end_s) if end_s else None,
         )

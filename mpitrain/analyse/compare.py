@@ -10,7 +10,7 @@ from typing import Any
 
 from mpitrain.analyse.compare_plot import draw
 from mpitrain.analyse.picture import add_plot, check_plot
-from mpitrain.analyse.stragglers import new_table
+from mpitrain.analyse.tables import new_table
 from mpitrain.analyse.tool import Answer, Tool, console
 from mpitrain.analysis.comparison import Group, Spread, Target, grid_of, groups_of, target_of
 from mpitrain.analysis.course import Course, Point, course_of

@@ -12,6 +12,7 @@ import numpy as np
 
 from mpitrain.analyse.picture import add_plot, check_plot
 from mpitrain.analyse.stragglers_plot import save_plot
+from mpitrain.analyse.tables import new_table
 from mpitrain.analyse.tool import Answer, Tool, console
 from mpitrain.analysis.delays import Delays, delays_of
 from mpitrain.analysis.lateness import LEAST_ROWS, Straggler, others_median
@@ -250,13 +251,6 @@ def _last_lines(delays: Delays, outcomes: Sequence[Outcome], why: str) -> Iterat
     if why:
         yield f"note: nothing is predicted: {why}"
     yield from (f"note: {note}" for note in delays.notes)
-
-
-def new_table(title: str) -> Table:
-    """Return an empty table for people."""
-    from rich.table import Table
-
-    return Table(title=title, title_justify="left", box=None, pad_edge=False, title_style="bold")
 
 
 TOOL = Tool(

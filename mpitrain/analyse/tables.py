@@ -35,6 +35,13 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, texts: int =
     return made
 
 
+def new_table(title: str) -> Table:
+    """Return an empty table under a title, for columns that are made by hand."""
+    from rich.table import Table
+
+    return Table(title=title, title_justify="left", box=None, pad_edge=False, title_style="bold")
+
+
 def pairs(facts: Mapping[str, str]) -> Table:
     """Return facts by name, one a line."""
     from rich.table import Table

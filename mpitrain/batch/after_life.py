@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import sys
 import time
-from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -59,10 +57,14 @@ def end_life(
         message = "requeue is for the script of a Slurm job, and this is none"
         raise UserError(message)
     directory = RunDirectory(root)
-    record = _record(job)
-    history = _history(root)
-    after = _looked_at(directory, job, record, history, exit_code, signal, most_requeues)
-    after = dataclasses.replace(after, may_requeue=may_requeue)
+    after = _looked_at(
+        directory,
+        job,
+        exit_code=exit_code,
+        signal=signal,
+        most_requeues=most_requeues,
+        may_requeue=may_requeue,
+    )
     if is_worth_another_attempt(after, attempt):
         _say(f"the ranks were not started (exit code {exit_code}); once more")
         return AGAIN
@@ -113,12 +115,13 @@ def _requeue(job: Slurm) -> str:
 def _looked_at(
     directory: RunDirectory,
     job: Slurm,
-    record: queue.Record,
-    history: Sequence[ledger.Entry],
+    *,
     exit_code: int,
     signal: str,
     most_requeues: int,
+    may_requeue: bool,
 ) -> After:
+    record, history = _record(job), _history(directory.root)
     is_ended = record.is_ending and not record.is_over_limit
     is_silent_end = not record.fields and signal == TERM  # better stopped than back after scancel
     outcome, why = outcome_of(directory, job, exit_code=exit_code, signal=signal)
@@ -138,6 +141,7 @@ def _looked_at(
         num_idle=chain.num_idle(history),
         num_requeues=chain.num_requeues(history),
         most_requeues=most_requeues,
+        may_requeue=may_requeue,
     )
 
 
