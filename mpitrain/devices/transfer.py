@@ -40,6 +40,7 @@ import numpy.typing as npt
 
 from mpitrain.core.arrays import Array
 from mpitrain.core.errors import ClosedError
+from mpitrain.devices.copy_times import CopyTimes
 from mpitrain.devices.page_locked import page_locked
 
 Vector = npt.NDArray[Any]
@@ -52,11 +53,13 @@ class Transfer(Protocol):
         host: (n,), host; its parts may be touched only as ``on_host`` returns them.
         device: (n,), where the kernels run; the same memory as ``host`` without a device.
         device_parts: its parts, views.
+        watch: is told of every copy, if it is set; nothing is copied without a device.
     """
 
     host: Vector
     device: Array
     device_parts: Sequence[Array]
+    watch: CopyTimes | None
 
     def on_host(self, part: int) -> Vector:
         """Wait for the last copy of a part; return it for the host to read and to write.
@@ -120,6 +123,7 @@ class HostTransfer:
         self.device = vector
         self._parts: list[Vector] = [vector[part] for part in parts]
         self.device_parts: Sequence[Array] = self._parts
+        self.watch: CopyTimes | None = None
         self._is_closed = False
 
     def on_host(self, part: int) -> Vector:
@@ -166,6 +170,7 @@ class DeviceTransfer:
         self.host = host
         self.device = device
         self.device_parts: Sequence[Array] = [device[part] for part in parts]
+        self.watch: CopyTimes | None = None
         self._host_parts = [host[part] for part in parts]
         self._runtime = xp.cuda.runtime
         up, down = self._runtime.memcpyHostToDevice, self._runtime.memcpyDeviceToHost
@@ -216,9 +221,14 @@ class DeviceTransfer:
 
     def _copy(self, copy: tuple[int, int, int, int], part: int) -> None:
         to, from_, num_bytes, kind = copy
+        watch = self.watch
+        if watch is not None:
+            watch.begin(self._copies)
         if num_bytes:
             self._runtime.memcpyAsync(to, from_, num_bytes, kind, self._copies.ptr)
         self._copied[part].record(self._copies)
+        if watch is not None:
+            watch.end(self._copies, num_bytes, kind)
 
     def _check_open(self) -> None:
         if self._is_closed:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from mpitrain.core.position import Position
+from mpitrain.devices.transfer import Transfer
 from mpitrain.modes.record import StepRecord
 
 
@@ -43,6 +44,10 @@ class Mode(Protocol):
     steps_done: int
     clock: int
     wants_meeting: Callable[[], bool]
+
+    @property
+    def transfers(self) -> Sequence[Transfer]:
+        """What moves between host and device; idle between two steps."""
 
     @property
     def calls(self) -> int:

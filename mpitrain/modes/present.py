@@ -11,7 +11,11 @@ from mpitrain.modes.update import Update
 
 
 class Present:
-    """Memory of the longest shard, on the host and where the update is; shards take turns."""
+    """Memory of the longest shard, on the host and where the update is; shards take turns.
+
+    Attributes:
+        transfer: what moves them; closed by its user.
+    """
 
     def __init__(self, update: Update, parts: Sequence[slice]) -> None:
         """Allocate.
@@ -24,7 +28,7 @@ class Present:
         width = PACK_BYTES // dtype.itemsize
         lengths = [part.stop - part.start for part in parts]
         vector = xp.zeros(max(lengths) + width - 1, dtype)
-        self._transfer = transfer_of(xp, vector, [slice(0, vector.size)])
+        self.transfer = transfer_of(xp, vector, [slice(0, vector.size)])
         # as far from a multiple of 16 bytes as the shard is in its vector: kernels like that
         offsets = [part.start % width for part in parts]
         self._places = [slice(o, o + n) for o, n in zip(offsets, lengths, strict=True)]
@@ -32,13 +36,9 @@ class Present:
 
     def on_host(self, shard: int) -> Vector:
         """Return where the host is to write the present values of a shard."""
-        return self._transfer.on_host(0)[self._places[shard]]
+        return self.transfer.on_host(0)[self._places[shard]]
 
     def uploaded(self, shard: int) -> Array:
         """Return them where the update is, the same memory every time."""
-        self._transfer.upload(0)
+        self.transfer.upload(0)
         return self._parts[shard]
-
-    def close(self) -> None:
-        """Wait for what is under way; a second call does nothing."""
-        self._transfer.close()

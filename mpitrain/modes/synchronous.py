@@ -23,6 +23,7 @@ from mpitrain.consistency.work import EqualShare
 from mpitrain.core.arrays import copy_into
 from mpitrain.core.batches import BatchOrder
 from mpitrain.core.position import Position
+from mpitrain.devices.transfer import Transfer
 from mpitrain.modes.message import BAD, MEET, Message
 from mpitrain.modes.record import StepRecord
 from mpitrain.modes.update import Update
@@ -163,9 +164,15 @@ class Synchronous:
 
         Collective: yes.
         """
-        self._message.transfer.close()
+        for transfer in self.transfers:
+            transfer.close()
         for reduction in self._reductions:
             reduction.close()
+
+    @property
+    def transfers(self) -> Sequence[Transfer]:
+        """What moves between host and device."""
+        return [self._message.transfer]
 
     def _reduce(self) -> None:
         """Sum gradient and signals over the ranks, piece by piece."""

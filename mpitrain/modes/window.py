@@ -26,7 +26,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -42,7 +42,7 @@ from mpitrain.consistency.staleness import Staleness
 from mpitrain.consistency.work import Work
 from mpitrain.core.errors import MpitrainError, StallError, agreed
 from mpitrain.core.position import Position
-from mpitrain.devices.transfer import transfer_of
+from mpitrain.devices.transfer import Transfer, transfer_of
 from mpitrain.modes.present import Present
 from mpitrain.modes.record import StepRecord
 from mpitrain.modes.update import Update
@@ -252,10 +252,15 @@ class Windowed:
 
         Collective: yes.
         """
-        for transfer in (self._read_parts, self._change_parts, self._present):
-            if transfer is not None:
-                transfer.close()
+        for transfer in self.transfers:
+            transfer.close()
         self._window.close()
+
+    @property
+    def transfers(self) -> Sequence[Transfer]:
+        """What moves between host and device."""
+        present = [] if self._present is None else [self._present.transfer]
+        return [self._read_parts, self._change_parts, *present]
 
     @property
     def _is_called(self) -> bool:

@@ -16,6 +16,7 @@ import pytest
 from mpi4py import MPI
 
 from mpitrain.analysis.verify import verify
+from mpitrain.bench.step import measure
 from mpitrain.comm.world import World
 from mpitrain.core.batch import Batch
 from mpitrain.core.errors import UserError
@@ -27,7 +28,7 @@ from mpitrain.running.lives import resume_training
 from mpitrain.storage.reading import open_log
 from tests.ranks.test_modes import shared_directory, train_small
 from tests.ranks.test_replay import replayed
-from tests.separate_memory import SeparateMemory
+from tests.separate_memory import COPY_MS, SeparateMemory
 from tests.unit.kernels.emulation import COMPILER
 
 FACTS = GpuFacts(devices=("nvidia0",), driver_cuda=(13, 0), cupy="cupy", num_visible=1)
@@ -213,6 +214,26 @@ def test_steps_on_a_device_allocate_nothing(
     world.meet("all have counted")
     if world.is_root:
         shutil.rmtree(directory)
+    world.close()
+
+
+@pytest.mark.ranks(1, 2)
+def test_bench_step_splits_a_step(comm: MPI.Intracomm, cupy: Any) -> None:
+    """The parts add up; a step of each mode moves what its mode has to move."""
+    world, num_vectors = World(comm), {}
+    for row in measure(world, [((9,), 4)]):
+        parts = [row[f"{name}_us"] for name in ("compute", "up", "down", "exchange")]
+        assert sum(parts) == pytest.approx(row["step_us"])
+        assert row["overlapped_us"] > 0
+        assert row["device"] == f"cuda: {cupy.name}"
+        vector, seconds = row["mib"] * 2**20, row["floor_us"] * 1e-6
+        if isinstance(cupy, SeparateMemory):  # its copies take equally long whatever they move
+            rate = vector / (COPY_MS * 1e-3)
+            assert row["up_gb_s"] == row["down_gb_s"] == pytest.approx(rate * 1e-9)
+            num_vectors[row["mode"]] = seconds * rate / vector
+    if num_vectors:
+        wanted = {"bsp": 2 * (world.size > 1), "ssp 3": 2, "asp": 2, "asp gap_aware": 3}
+        assert num_vectors == pytest.approx(wanted, rel=1e-3)  # present values begin as shards do
     world.close()
 
 
