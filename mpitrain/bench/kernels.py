@@ -204,9 +204,11 @@ def _torch_step(optimizer: Optimizer, vectors: _Vectors) -> dict[str, Action]:
     tensor = torch.nn.Parameter(torch.from_dlpack(vectors.parameters))
     tensor.grad = torch.from_dlpack(vectors.gradient)
     try:
-        return {"torch": makers[type(optimizer)]([tensor]).step}
+        step = makers[type(optimizer)]([tensor]).step
+        step()  # some say it only now
     except (RuntimeError, NotImplementedError):  # of this kind of device there is none
         return {}
+    return {"torch": step}
 
 
 def _twins() -> list[Twin]:
