@@ -24,18 +24,22 @@ itself); that a read returns the newest version there is when it ends; that any 
 progress between hosts while the target computes (see progress.py).
 
 Values are changed by ``accumulate`` (MPI_Accumulate) or by ``get_add_put`` in pieces that stay in
-cache; both add the same two numbers once, so both give the same bits. The start-up probe chooses
-the faster. An access epoch per read or write (MPI_Win_lock) is not used: it waits for a busy owner
-on MPICH even within one host, where these words and Gets do not.
+cache, or by whoever stores to ``memory_of`` in his write section; all add the same two numbers
+once, so all give the same bits. The start-up probe chooses the faster of the first two. Who reads
+by load (``read_by``) takes a whole shard between two looks at the header. An access epoch per read
+or write (MPI_Win_lock) is not used: it waits for a busy owner on MPICH even within one host, where
+these words and Gets do not.
 
-Window memory comes from MPI_Win_allocate: shared memory within a host. Origin buffers belong to
-this object or to the caller until the Flush inside the same call, so none can vanish early.
+Window memory comes from MPI_Win_allocate, shared memory within a host; where a device works in it,
+from MPI_Win_allocate_shared. Its loads and stores keep the same order: they begin after the Flush
+of the header before them and are over, for all to see, before the next call. Origin buffers belong
+to this object or to the caller until the Flush inside the same call, so none can vanish early.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -43,10 +47,10 @@ import numpy.typing as npt
 from mpi4py import MPI
 
 from mpitrain.comm.lock import ShardLock
+from mpitrain.comm.shared_memory import allocate_shared
 from mpitrain.comm.waiting import Patience
 from mpitrain.comm.window_layout import (
     BEGUN,
-    HEADER_WORDS,
     HOLDER,
     SINCE,
     VERSION,
@@ -76,11 +80,18 @@ class ParameterWindow:
     Attributes:
         shards: how the vector is cut.
         dtype: of the values.
+        is_shared: whether all ranks can load and store it.
         add_mechanism: "accumulate" or "get_add_put"; the probe sets it, the same on all ranks.
     """
 
     def __init__(
-        self, world: World, shards: Shards, dtype: npt.DTypeLike, patience: Patience
+        self,
+        world: World,
+        shards: Shards,
+        dtype: npt.DTypeLike,
+        patience: Patience,
+        *,
+        is_shared: bool = False,
     ) -> None:
         """Allocate and zero the window, then open its access epoch.
 
@@ -89,23 +100,33 @@ class ParameterWindow:
             shards: the cut, with ``num_ranks`` = size of the world.
             dtype: float32 or float64.
             patience: paces the wait for a lock.
+            is_shared: ``memory_of`` is used; all ranks must be able to share memory.
+
+        Raises:
+            NoSharedMemoryError: on every rank, when any got none.
 
         Collective: yes.
         """
         self.shards = shards
+        self.is_shared = is_shared
         self.add_mechanism = ACCUMULATE
         self._world = world
         self.dtype = np.dtype(dtype)
         self._type = TYPES[self.dtype.name]
-        layout = WindowLayout.of(shards, self.dtype.itemsize)
+        layout = WindowLayout.of(shards, self.dtype.itemsize, keeps_offsets=is_shared)
         self.layout = layout
         self._owners = [layout.owner(k) for k in range(layout.num_shards)]
         self._lengths = [layout.length(k) for k in range(layout.num_shards)]
         headers = layout.headers()
         self._marks = [place + VERSION * WORD_BYTES for place in headers]
-        self._values = [place + HEADER_WORDS * WORD_BYTES for place in headers]
+        self._values = layout.values()
 
-        win = MPI.Win.Allocate(layout.memory_bytes(world.rank), 1, comm=world.comm)
+        num_bytes = layout.memory_bytes(world.rank)
+        win = (
+            allocate_shared(world, num_bytes)
+            if is_shared
+            else MPI.Win.Allocate(num_bytes, 1, comm=world.comm)
+        )
         win.Lock_all(MPI.MODE_NOCHECK)
         np.asarray(win.tomemory())[:] = 0  # MPICH does not zero it
         win.Sync()
@@ -135,10 +156,46 @@ class ParameterWindow:
         version, begun = self._get_mark(shard)
         for start, stop in _pieces(self._lengths[shard], self._look_every):
             if begun != version:
-                return self._read_locked(shard, out)
+                break
             self._get_piece(shard, start, out[start:stop])
             _, begun = self._get_mark(shard)
-        return version if begun == version else self._read_locked(shard, out)
+        if begun == version:
+            return version
+        return self._read_locked(shard, lambda: self._get_values(shard, out))
+
+    def read_by(self, shard: int, fetch: Callable[[], None]) -> int:
+        """Let ``fetch`` take one consistent snapshot of ``shard`` and return its version.
+
+        Args:
+            shard: number of the shard.
+            fetch: has read all of ``memory_of(shard)`` when it returns; called once or twice, the
+                last time counts.
+
+        Raises:
+            StallError: a writer kept the lock for longer than the patience lasts.
+            ClosedError: after close.
+
+        Collective: no.
+        """
+        version, begun = self._get_mark(shard)
+        if begun == version:
+            fetch()
+            _, begun = self._get_mark(shard)
+        return version if begun == version else self._read_locked(shard, fetch)
+
+    def memory_of(self, shard: int) -> npt.NDArray[Any]:
+        """Return the values of ``shard`` where they are, for load and store on one host.
+
+        They may be written in this rank's write section alone, and must be there before it ends.
+
+        Returns:
+            (length of the shard,), dtype of the window, until the window is closed.
+
+        Collective: no.
+        """
+        memory, _ = self._open().Shared_query(self._owners[shard])
+        start, num_bytes = self._values[shard], self._lengths[shard] * self.dtype.itemsize
+        return np.asarray(memory)[start : start + num_bytes].view(self.dtype)
 
     def begin_write(self, shard: int) -> int:
         """Enter the write section of ``shard``; return the version present in it.
@@ -304,11 +361,11 @@ class ParameterWindow:
             win.Put(spec, target, place)
             win.Flush(target)
 
-    def _read_locked(self, shard: int, out: npt.NDArray[Any]) -> int:
+    def _read_locked(self, shard: int, fetch: Callable[[], None]) -> int:
         self._lock.acquire(shard)
         version, _ = self._get_mark(shard)
         self._put_mark(shard, version, version, self._world.rank + 1)
-        self._get_values(shard, out)
+        fetch()
         self._put_mark(shard, version, version, 0)
         self._lock.release(shard)
         return version

@@ -21,6 +21,7 @@ from mpitrain.core.shards import Shards
 
 WORD_BYTES = 8
 LINE_BYTES = 64
+OFFSET_BYTES = 16  # kernels of a device move so many at a time
 PROBE_BYTES = 1 << 20  # values in a probe shard, at most
 HEADER_WORDS = 8
 NEXT, SERVING, VERSION, BEGUN, HOLDER, SINCE = range(6)
@@ -39,17 +40,21 @@ class WindowLayout:
         shards: the parameter shards; probe shard of rank r has the number ``count + r``.
         item_bytes: size of one parameter value.
         probe_length: values in each rank's probe shard.
+        keeps_offsets: values of a parameter shard are as far from a multiple of 16 bytes as they
+            are in the flat vector, else on a cache line.
     """
 
     shards: Shards
     item_bytes: int
     probe_length: int
+    keeps_offsets: bool = False
 
     @classmethod
-    def of(cls, shards: Shards, item_bytes: int) -> WindowLayout:
+    def of(cls, shards: Shards, item_bytes: int, *, keeps_offsets: bool = False) -> WindowLayout:
         """Lay out a window for ``shards``, whose probe shards are like the longest, but small."""
         longest = max(shards.length(shard) for shard in range(shards.count))
-        return cls(shards, item_bytes, max(1, min(longest, PROBE_BYTES // item_bytes)))
+        probe_length = max(1, min(longest, PROBE_BYTES // item_bytes))
+        return cls(shards, item_bytes, probe_length, keeps_offsets)
 
     @property
     def board_words(self) -> int:
@@ -84,6 +89,10 @@ class WindowLayout:
                 place += self._extent(shard)
         return places
 
+    def values(self) -> list[int]:
+        """Return the displacement of each shard's values in its owner's memory, in bytes."""
+        return [place + self._before_values(k) for k, place in enumerate(self.headers())]
+
     def _owned(self, rank: int) -> list[int]:
         return [*self.shards.owned_by(rank), self.shards.count + rank]
 
@@ -91,4 +100,11 @@ class WindowLayout:
         return align(self.board_words * WORD_BYTES) if rank == 0 else 0
 
     def _extent(self, shard: int) -> int:
-        return HEADER_WORDS * WORD_BYTES + align(self.length(shard) * self.item_bytes)
+        return align(self._before_values(shard) + self.length(shard) * self.item_bytes)
+
+    def _before_values(self, shard: int) -> int:
+        header = HEADER_WORDS * WORD_BYTES
+        if not self.keeps_offsets or shard >= self.shards.count:
+            return header
+        first = int(self.shards.slice(shard).start)
+        return header + first * self.item_bytes % OFFSET_BYTES

@@ -54,6 +54,10 @@ class StoppedError(MpitrainError):
         self.checkpoint = checkpoint
 
 
+class NoSharedMemoryError(MpitrainError):
+    """The MPI library gives no memory that the ranks of a host share."""
+
+
 class ClosedError(MpitrainError):
     """Something was used after its ``close``."""
 

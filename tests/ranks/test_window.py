@@ -83,6 +83,37 @@ def test_window_tears_no_read_under_concurrent_writers(
     world.close()
 
 
+@pytest.mark.ranks(1, 2, 3, 4, 7, mpis=BOTH)
+@pytest.mark.parametrize("size", [999, 200_000])
+def test_window_in_shared_memory_is_exact_by_load_and_store(comm: MPI.Intracomm, size: int) -> None:
+    """As devices use it; some write and some read by calls, some without."""
+    world = World(comm)
+    shards = Shards(size, 3, world.size)
+    window = ParameterWindow(world, shards, "float32", world.patience, is_shared=True)
+    memory = [window.memory_of(k) for k in range(3)]
+    for k, part in enumerate(memory):
+        assert part.ctypes.data % 16 == shards.slice(k).start * 4 % 16
+    outs = [np.zeros(len(part), np.float32) for part in memory]
+    torn, num = 0, 400_000 // size
+    for step in range(num):
+        for k in walk(world, 3):
+            if (world.rank + step) % 2:
+                version = window.begin_write(k)
+                assert np.all(memory[k] == version)
+                np.add(memory[k], 1, out=memory[k])
+                window.end_write(k, version)
+                version = window.read_by(k, lambda k=k: np.copyto(outs[k], memory[k]))  # type: ignore[misc]
+            else:
+                window.add_in_section(k, np.ones_like(outs[k]))
+                version = window.read_into(k, outs[k])
+            torn += not np.all(outs[k] == version)
+    world.meet("all have written")
+    assert torn == 0
+    assert [window.version(k) for k in range(3)] == [num * world.size] * 3
+    window.close()
+    world.close()
+
+
 @pytest.mark.ranks(3, 4, mpis=BOTH)
 def test_read_is_not_starved_by_a_rank_that_never_stops_writing(comm: MPI.Intracomm) -> None:
     """Ranks 1.. write without pause; rank 0's reads end, because they queue like everybody."""

@@ -12,20 +12,25 @@ CASES = [(1, 1, 1), (10, 1, 4), (10, 4, 4), (1000, 9, 3), (7, 7, 2), (100_003, 6
 
 @pytest.mark.parametrize(("size", "count", "ranks"), CASES)
 @pytest.mark.parametrize("item_bytes", [4, 8])
+@pytest.mark.parametrize("keeps_offsets", [False, True])
 def test_layout_gives_every_header_and_value_a_place_of_its_own(
-    size: int, count: int, ranks: int, item_bytes: int
+    size: int, count: int, ranks: int, item_bytes: int, keeps_offsets: bool
 ) -> None:
     """Board, headers and values fill each rank's memory, aligned, without overlap."""
-    layout = WindowLayout(Shards(size, count, ranks), item_bytes, probe_length=5)
-    headers = layout.headers()
+    shards = Shards(size, count, ranks)
+    layout = WindowLayout(shards, item_bytes, probe_length=5, keeps_offsets=keeps_offsets)
+    headers, values = layout.headers(), layout.values()
     for rank in range(ranks):
         spans = [(0, layout.board_words * WORD_BYTES)] if rank == 0 else []
         for shard in range(layout.num_shards):
             if layout.owner(shard) == rank:
                 place = headers[shard]
                 assert place % LINE_BYTES == 0
-                values = HEADER_WORDS * WORD_BYTES + layout.length(shard) * item_bytes
-                spans.append((place, place + values))
+                spans.append((place, place + HEADER_WORDS * WORD_BYTES))
+                start = values[shard]
+                spans.append((start, start + layout.length(shard) * item_bytes))
+                is_kept = keeps_offsets and shard < count
+                assert start % 16 == (shards.slice(shard).start * item_bytes % 16 if is_kept else 0)
         spans.sort()
         for (_, end), (begin, _) in itertools.pairwise(spans):
             assert end <= begin
