@@ -6,13 +6,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from mpitrain.comm.probe import WindowProbe
-from mpitrain.comm.reduction import REDUCTIONS
 from mpitrain.comm.waiting import Patience
-from mpitrain.comm.window import ParameterWindow
 from mpitrain.comm.world import World
 from mpitrain.consistency.rules import Bounded, Rule, Unbounded
 from mpitrain.consistency.work import EqualShare
-from mpitrain.modes.message import Message
+from mpitrain.device_exchange import gradient_sum, open_window, route_to
+from mpitrain.modes.gradient_sum import IN_PLACE
 from mpitrain.modes.mode import Mode
 from mpitrain.modes.synchronous import Synchronous
 from mpitrain.modes.update import Update
@@ -29,6 +28,8 @@ class Exchange:
         update: this rank's optimiser.
         window_mechanism: how shards are locked and added to; "none" without a window.
         progress_remedy: what lets others reach a busy rank, and what was measured.
+        device_exchange: how a device exchanges with other ranks: "in place" in memory that they
+            share, or "staged" through host memory of its own; "none" without a device.
         close: ends everything, in order; collective; a second call does nothing.
     """
 
@@ -36,6 +37,7 @@ class Exchange:
     update: Update
     window_mechanism: str
     progress_remedy: str
+    device_exchange: str
     close: Callable[[], None]
 
 
@@ -53,19 +55,18 @@ def open_exchange(world: World, plan: Plan, patience: Patience) -> Exchange:
 
 
 def _open_synchronous(world: World, plan: Plan) -> Exchange:
-    position, layout = plan.start.position, plan.model.layout
-    message = Message(layout.size, layout.dtype, plan.twin)
-    update = make_update(plan, message.gradient)
+    position = plan.start.position
+    gradients = gradient_sum(world, plan)
+    update = make_update(plan, gradients.gradient)
     update.age = int(position.ages[world.rank])
-    reduce = REDUCTIONS[plan.config.mode.reduction]
-    reductions = [reduce(world, vector) for vector in message.vectors]
     assert isinstance(plan.work, EqualShare)
-    mode = Synchronous(update, message, reductions, plan.order, plan.work, world.rank, position)
+    mode = Synchronous(update, gradients, plan.order, plan.work, world.rank, position)
     return Exchange(
         mode=mode,
         update=update,
         window_mechanism="none",
         progress_remedy="none",
+        device_exchange=gradients.text if world.size > 1 and gradients.text else "none",
         close=mode.close,
     )
 
@@ -74,11 +75,12 @@ def _open_windowed(world: World, plan: Plan, patience: Patience) -> Exchange:
     config, update = plan.config, make_update(plan)
     update.age = int(plan.start.position.ages[world.rank])
     rule: Rule = Unbounded() if config.mode.bound is None else Bounded(config.mode.bound)
-    window = ParameterWindow(world, plan.shards, plan.model.layout.dtype, patience)
+    window = open_window(world, plan, patience)
     probe = WindowProbe(world, window)
     findings = probe.run(config.mode.progress)
     if findings.is_blocked and world.is_root:
         world.speak(f"warning: reads wait for busy ranks: {findings.text()}")
+    route = route_to(world, plan, window, update)
     mode = Windowed(
         world,
         window,
@@ -87,7 +89,10 @@ def _open_windowed(world: World, plan: Plan, patience: Patience) -> Exchange:
         update,
         plan.start.position,
         patience=patience,
+        route=route,
     )
+
+    adds = "added by the device" if route.text == IN_PLACE else findings.add_mechanism
 
     def close() -> None:
         mode.close()
@@ -96,7 +101,8 @@ def _open_windowed(world: World, plan: Plan, patience: Patience) -> Exchange:
     return Exchange(
         mode=mode,
         update=update,
-        window_mechanism=f"ticket lock, optimistic read, {findings.add_mechanism}",
+        window_mechanism=f"ticket lock, optimistic read, {adds}",
         progress_remedy=findings.text(),
+        device_exchange=route.text or "none",
         close=close,
     )

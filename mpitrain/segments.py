@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 from contextlib import suppress
 from pathlib import Path
 
@@ -17,7 +18,16 @@ from mpitrain.launch_environment import RANK_VARIABLES
 FOLDER = "/dev/shm"  # where POSIX shared memory is on Linux
 # names that MPI libraries, and no one else, give
 _OWN = re.compile(r"(mpich_sh(m|ar)_|sm_segment\.|osc_(sm|rdma)\.|vader_segment\.|ucx_shm_)[\w.-]+")
+_BACKING = "OMPI_MCA_osc_sm_backing_directory"
 _EARLY = re.compile(r"mpich_sh(m|ar)_\w+")
+
+
+def free_bytes() -> int:
+    """Return what is free where MPI libraries keep memory that the ranks of a host share."""
+    try:
+        return shutil.disk_usage(os.environ.get(_BACKING) or FOLDER).free
+    except OSError:
+        return 0
 
 
 def mapped_paths(pid: int | str = "self") -> set[Path]:

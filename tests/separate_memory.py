@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -26,7 +27,9 @@ COPY_MS = 0.25  # between any two events
 class DeviceArray(NDArrayOperatorsMixin):
     """An array on the device: what CuPy's has, as far as the package asks for it."""
 
-    def __init__(self, values: np.ndarray[Any, Any]) -> None:
+    def __init__(self, values: Any, dtype: Any = None, memory: Any = None) -> None:
+        if memory is not None:  # (shape, dtype, memory), as CuPy's is made
+            values = np.frombuffer(memory, dtype).reshape(values)
         self.on_device = values
 
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **settings: Any) -> Any:
@@ -81,6 +84,10 @@ class DeviceArray(NDArrayOperatorsMixin):
         np.copyto(self.on_device, values)
 
 
+class Refused(RuntimeError):
+    """CuPy's CUDARuntimeError."""
+
+
 class SeparateMemory:
     """Stands for the module.
 
@@ -88,6 +95,8 @@ class SeparateMemory:
         num_allocations: arrays made so far, views left out.
         num_waits: times the host has waited for the kernels' stream.
         limit_bytes: of the memory pool.
+        registered: host memory that is page-locked, start -> stop.
+        refuses: to lock any.
     """
 
     __version__ = version = "14.2.0"
@@ -100,13 +109,19 @@ class SeparateMemory:
         self.num_allocations = 0
         self.num_waits = 0
         self.limit_bytes = 0
+        self.registered: dict[int, int] = {}
+        self.refuses = False
         runtime = SimpleNamespace(
-            CUDARuntimeError=RuntimeError,
+            CUDARuntimeError=Refused,
             memcpyHostToDevice=1,
             memcpyDeviceToHost=2,
+            memcpyDeviceToDevice=3,
             memcpyAsync=lambda to, source, num_bytes, _kind, _stream: ctypes.memmove(
                 to, source, num_bytes
             ),
+            hostRegister=self._register,
+            hostUnregister=self._unregister,
+            pointerGetAttributes=self._attributes,
             runtimeGetVersion=lambda: 13000,
             driverGetVersion=lambda: 13000,
             getDeviceCount=lambda: num,
@@ -123,6 +138,8 @@ class SeparateMemory:
             get_elapsed_time=lambda _began, _ended: COPY_MS,
             PinnedMemory=bytearray,
             PinnedMemoryPointer=lambda memory, _offset: memory,
+            UnownedMemory=lambda start, size, _owner: (ctypes.c_char * size).from_address(start),
+            MemoryPointer=lambda memory, _offset: memory,
             is_available=lambda: True,
         )
 
@@ -166,6 +183,23 @@ class SeparateMemory:
     def empty_like(self, array: DeviceArray) -> Any:
         """Return an array like another, of which nothing is known."""
         return self.empty(array.shape, array.dtype)
+
+    def _register(self, start: int, num_bytes: int, flags: int) -> None:
+        assert flags == 3, "other ranks' contexts cannot map it"
+        if self.refuses or any(
+            a < start + num_bytes and start < b for a, b in self.registered.items()
+        ):
+            message = "cudaErrorHostMemoryAlreadyRegistered"
+            raise Refused(message)
+        self.registered[start] = start + num_bytes
+
+    def _unregister(self, start: int) -> None:
+        stop = self.registered.pop(start)
+        assert is_mapped(start, stop), "it is gone already"
+
+    def _attributes(self, address: int) -> Any:
+        assert any(start <= address < stop for start, stop in self.registered.items())
+        return SimpleNamespace(devicePointer=address)
 
     def _new(self, values: np.ndarray[Any, Any]) -> DeviceArray:
         self.num_allocations += 1
@@ -257,3 +291,12 @@ def _unwrapped(value: Any) -> Any:
 
 def _key(key: Any) -> Any:
     return tuple(map(_unwrapped, key)) if isinstance(key, tuple) else _unwrapped(key)
+
+
+def is_mapped(start: int, stop: int) -> bool:
+    """Tell whether this process still has all memory of a range."""
+    for line in Path("/proc/self/maps").read_text().splitlines():
+        first, last = (int(place, 16) for place in line.split()[0].split("-"))
+        if first <= start < last:
+            start = last
+    return start >= stop

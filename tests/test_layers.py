@@ -30,6 +30,7 @@ LAYERS = [
     {"modes", "launch_aftermath", "factories", "schedules"},
     {"names"},
     {"launch_job", "plan"},
+    {"device_exchange"},
     {"build"},
     {"running"},
     {"replaying"},

@@ -376,3 +376,11 @@ class Device(Table):
         choices=("auto", "numpy", "numba"),
         used_by=("kind", ("auto", "cpu")),
     )
+    exchange: str = setting(
+        "auto",
+        "how a GPU exchanges with other ranks, with the same bits; auto is in place, in memory "
+        "that all share, where they are on one host (in bsp with mode.reduction = tree); staged is "
+        "by way of each rank's own",
+        choices=("auto", "staged"),
+        used_by=("kind", ("auto", "cuda")),
+    )

@@ -40,7 +40,7 @@ import numpy.typing as npt
 
 from mpitrain.core.arrays import Array
 from mpitrain.core.errors import ClosedError
-from mpitrain.devices.copy_times import CopyTimes
+from mpitrain.devices.copy_times import CopyWatch
 from mpitrain.devices.page_locked import page_locked
 
 Vector = npt.NDArray[Any]
@@ -59,7 +59,7 @@ class Transfer(Protocol):
     host: Vector
     device: Array
     device_parts: Sequence[Array]
-    watch: CopyTimes | None
+    watch: CopyWatch | None
 
     def on_host(self, part: int) -> Vector:
         """Wait for the last copy of a part; return it for the host to read and to write.
@@ -123,7 +123,7 @@ class HostTransfer:
         self.device = vector
         self._parts: list[Vector] = [vector[part] for part in parts]
         self.device_parts: Sequence[Array] = self._parts
-        self.watch: CopyTimes | None = None
+        self.watch: CopyWatch | None = None
         self._is_closed = False
 
     def on_host(self, part: int) -> Vector:
@@ -170,7 +170,7 @@ class DeviceTransfer:
         self.host = host
         self.device = device
         self.device_parts: Sequence[Array] = [device[part] for part in parts]
-        self.watch: CopyTimes | None = None
+        self.watch: CopyWatch | None = None
         self._host_parts = [host[part] for part in parts]
         self._runtime = xp.cuda.runtime
         up, down = self._runtime.memcpyHostToDevice, self._runtime.memcpyDeviceToHost
@@ -190,7 +190,10 @@ class DeviceTransfer:
     def on_host(self, part: int) -> Vector:
         """Wait for the last copy of a part and return it; see Transfer."""
         self._check_open()
-        self._copied[part].synchronize()  # returns at once before the first copy
+        if self.watch is None:
+            self._copied[part].synchronize()  # returns at once before the first copy
+        else:
+            self.watch.wait_for(self._copied[part])
         return self._host_parts[part]
 
     def upload(self, part: int) -> None:

@@ -16,7 +16,7 @@ from mpitrain.core.measures import sum_of_squares
 from mpitrain.kernels.blocks import BlockKernel
 from mpitrain.kernels.compiled import CompiledKernel, load_numba
 from mpitrain.kernels.cuda import DeviceKernel
-from mpitrain.kernels.kernel import Kernel
+from mpitrain.kernels.kernel import Kernel, Run
 from mpitrain.kernels.program import Program, program
 
 
@@ -55,7 +55,11 @@ class Twin:
         if self.xp is np:
             np.add(to, change, out=to)
         else:
-            _addition(self.make, to.dtype).bind({"to": to, "change": change})({})
+            self.addition(to, change)({})
+
+    def addition(self, to: Array, change: Array) -> Run:
+        """Return what adds ``change`` to ``to``, which are kept; see ``add``."""
+        return _addition(self.make, to.dtype).bind({"to": to, "change": change})
 
     @property
     def label(self) -> str:

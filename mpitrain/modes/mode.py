@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from mpitrain.core.position import Position
-from mpitrain.devices.transfer import Transfer
+from mpitrain.devices.copy_times import CopyWatch
 from mpitrain.modes.record import StepRecord
 
 
@@ -46,10 +46,6 @@ class Mode(Protocol):
     wants_meeting: Callable[[], bool]
 
     @property
-    def transfers(self) -> Sequence[Transfer]:
-        """What moves between host and device; idle between two steps."""
-
-    @property
     def calls(self) -> int:
         """Calls for a meeting that this rank has seen."""
 
@@ -74,6 +70,9 @@ class Mode(Protocol):
 
     def position(self) -> Position:
         """Return where all ranks stand while they are at rest."""
+
+    def watch_copies(self, watch: CopyWatch) -> None:
+        """Let ``watch`` be told of all copies between host and device from now on."""
 
     def go_on(self, calls: int) -> None:
         """Go on after a meeting that answered this many calls."""

@@ -25,13 +25,9 @@ class Present:
             parts: of the shards.
         """
         xp, dtype = update.twin.xp, update.gradient.dtype
-        width = PACK_BYTES // dtype.itemsize
-        lengths = [part.stop - part.start for part in parts]
-        vector = xp.zeros(max(lengths) + width - 1, dtype)
-        self.transfer = transfer_of(xp, vector, [slice(0, vector.size)])
-        # as far from a multiple of 16 bytes as the shard is in its vector: kernels like that
-        offsets = [part.start % width for part in parts]
-        self._places = [slice(o, o + n) for o, n in zip(offsets, lengths, strict=True)]
+        size, self._places = places_of(parts, dtype.itemsize)
+        vector = xp.zeros(size, dtype)
+        self.transfer = transfer_of(xp, vector, [slice(0, size)])
         self._parts: list[Array] = [vector[place] for place in self._places]
 
     def on_host(self, shard: int) -> Vector:
@@ -42,3 +38,16 @@ class Present:
         """Return them where the update is, the same memory every time."""
         self.transfer.upload(0)
         return self._parts[shard]
+
+
+def places_of(parts: Sequence[slice], itemsize: int) -> tuple[int, list[slice]]:
+    """Return the elements that hold the longest shard, and where in them each shard belongs.
+
+    Each is as far from a multiple of 16 bytes as it is in its vector: kernels like that, and sums
+    over both have the same bits wherever shards come from.
+    """
+    width = PACK_BYTES // itemsize
+    lengths = [part.stop - part.start for part in parts]
+    offsets = [part.start % width for part in parts]
+    places = [slice(o, o + n) for o, n in zip(offsets, lengths, strict=True)]
+    return max(lengths) + width - 1, places

@@ -12,19 +12,19 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from mpitrain.comm.reduction import Reduction
 from mpitrain.consistency.work import EqualShare
 from mpitrain.core.arrays import copy_into
 from mpitrain.core.batches import BatchOrder
 from mpitrain.core.position import Position
-from mpitrain.devices.transfer import Transfer
-from mpitrain.modes.message import BAD, MEET, Message
+from mpitrain.devices.copy_times import CopyWatch
+from mpitrain.modes.gradient_sum import GradientSum
+from mpitrain.modes.message import BAD, MEET
 from mpitrain.modes.record import StepRecord
 from mpitrain.modes.update import Update
 
@@ -45,8 +45,7 @@ class Synchronous:
     def __init__(
         self,
         update: Update,
-        message: Message,
-        reductions: Sequence[Reduction],
+        gradients: GradientSum,
         order: BatchOrder,
         work: EqualShare,
         rank: int,
@@ -55,9 +54,8 @@ class Synchronous:
         """Train.
 
         Args:
-            update: its gradient is the message's.
-            message: what is reduced.
-            reductions: one for each of its vectors.
+            update: its gradient is that of ``gradients``.
+            gradients: what is summed over the ranks.
             order: tells how many samples a ticket has.
             work: equal shares of the tickets of this run.
             rank: this rank.
@@ -69,7 +67,7 @@ class Synchronous:
         self.clock = int(position.clocks[rank])
         self.wants_meeting: Callable[[], bool] = lambda: False
         self._update = update
-        self._message, self._reductions = message, reductions
+        self._gradients = gradients
         self._order = order
         self._work = work
         self._rank = rank
@@ -119,10 +117,11 @@ class Synchronous:
         began_s = time.perf_counter()
         update = self._update
         self.steps_done += self._work.size  # what a meeting after this step will find
-        signals = self._message.signals
+        signals = self._gradients.signals
         signals[MEET] = self.wants_meeting()
         signals[BAD] = not math.isfinite(record.loss)
-        self._reduce()
+        if self._work.size > 1:
+            self._gradients.sum_in_place()
         reduced_s = time.perf_counter()
         first = self._work.ticket(self.clock, 0)
         is_good = update.begin(record, self._batch_size(), first) and not signals[BAD]
@@ -147,6 +146,10 @@ class Synchronous:
         clocks = np.full(self._start.size, self.clock, np.int64)
         return self._start.moved(clocks, self._version, 0)
 
+    def watch_copies(self, watch: CopyWatch) -> None:
+        """See Mode. Collective: no."""
+        self._gradients.watch(watch)
+
     def go_on(self, calls: int) -> None:
         """Go on after a meeting. Collective: no."""
         self._is_called = False
@@ -160,30 +163,11 @@ class Synchronous:
         versions.fill(self._version)
 
     def close(self) -> None:
-        """Free the reductions; a second call does nothing.
+        """Free what the sum holds; a second call does nothing.
 
         Collective: yes.
         """
-        for transfer in self.transfers:
-            transfer.close()
-        for reduction in self._reductions:
-            reduction.close()
-
-    @property
-    def transfers(self) -> Sequence[Transfer]:
-        """What moves between host and device."""
-        return [self._message.transfer]
-
-    def _reduce(self) -> None:
-        """Sum gradient and signals over the ranks, piece by piece."""
-        transfer, num = self._message.transfer, len(self._reductions)
-        if self._work.size == 1:
-            return
-        transfer.download(range(num))
-        for piece, reduction in enumerate(self._reductions):
-            transfer.on_host(piece)  # waits for it
-            reduction.sum_in_place()
-            transfer.upload(piece)
+        self._gradients.close()
 
     def _batch_size(self) -> int:
         """Return the number of samples in this clock's global batch."""

@@ -26,7 +26,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -42,9 +42,9 @@ from mpitrain.consistency.staleness import Staleness
 from mpitrain.consistency.work import Work
 from mpitrain.core.errors import MpitrainError, StallError, agreed
 from mpitrain.core.position import Position
-from mpitrain.devices.transfer import Transfer, transfer_of
-from mpitrain.modes.present import Present
+from mpitrain.devices.copy_times import CopyWatch
 from mpitrain.modes.record import StepRecord
+from mpitrain.modes.route import Route
 from mpitrain.modes.update import Update
 
 LOOK_EVERY_S = 1.0  # at the clocks of the others, for ranks that stand still
@@ -72,6 +72,7 @@ class Windowed:
         position: Position,
         *,
         patience: Patience,
+        route: Route,
     ) -> None:
         """Train on ``window`` under ``rule``.
 
@@ -83,6 +84,7 @@ class Windowed:
             update: this rank's optimiser.
             position: where the ranks start.
             patience: paces the wait for slower ranks.
+            route: between the window and the update.
         """
         self.parameters = update.parameters
         self.gradient = update.gradient
@@ -105,10 +107,7 @@ class Windowed:
         first = world.rank * window.shards.count // world.size
         count = window.shards.count
         self._walk = [(first + step) % count for step in range(count)]
-        parts, xp = [window.shards.slice(shard) for shard in range(count)], update.twin.xp
-        self._read_parts = transfer_of(xp, update.parameters, parts)
-        self._change_parts = transfer_of(xp, update.change, parts)
-        self._present = Present(update, parts) if update.needs_present else None
+        self._route = route
         self._slowest = 0
         self._liveness = Liveness(world.size, patience.limit_s)
         self._look_every_s = min(LOOK_EVERY_S, patience.limit_s / LOOKS)
@@ -162,11 +161,8 @@ class Windowed:
         Collective: no.
         """
         began_s = time.perf_counter()
-        parts = self._read_parts
         for shard in self._walk:
-            read = self._window.read_into(shard, parts.on_host(shard))
-            record.version_read[shard] = read
-            parts.upload(shard)
+            record.version_read[shard] = self._route.read(shard)
         if self._update.predicts:
             for shard in self._walk:
                 self._update.predict_shard(shard)
@@ -183,17 +179,14 @@ class Windowed:
         is_good = self._update.begin(record, record.num_samples, record.ticket)
         if not (is_good and math.isfinite(record.loss)):
             return False
-        update, changes = self._update, self._change_parts
-        if not update.needs_present:  # keep sections short
-            update.compute()
-        if update.is_final:
-            changes.download(self._walk)
+        if not self._update.needs_present:  # keep sections short
+            self._update.compute()
+        self._route.send(self._walk)
         for shard in self._walk:
-            if update.is_final:
-                changes.on_host(shard)  # waits for it
+            self._route.await_change(shard)
             version = self._window.begin_write(shard)
             self._prepare(shard, int(record.version_read[shard]), version)
-            self._window.add(shard, changes.on_host(shard))
+            self._route.add(shard)
             record.version_written[shard] = self._window.end_write(shard, version)
         self._board.advance()
         self.clock += 1
@@ -236,6 +229,10 @@ class Windowed:
                 raise agreed(MpitrainError(message))
         return start.moved(clocks, wanted, self._work.num_taken(self._board.tickets_drawn))
 
+    def watch_copies(self, watch: CopyWatch) -> None:
+        """See Mode. Collective: no."""
+        self._route.watch(watch)
+
     def go_on(self, calls: int) -> None:
         """Go on after a meeting.
 
@@ -252,15 +249,8 @@ class Windowed:
 
         Collective: yes.
         """
-        for transfer in self.transfers:
-            transfer.close()
+        self._route.close()
         self._window.close()
-
-    @property
-    def transfers(self) -> Sequence[Transfer]:
-        """What moves between host and device."""
-        present = [] if self._present is None else [self._present.transfer]
-        return [self._read_parts, self._change_parts, *present]
 
     @property
     def _is_called(self) -> bool:
@@ -318,10 +308,5 @@ class Windowed:
     def _prepare(self, shard: int, version_read: int, version_present: int) -> None:
         """Finish the change of one shard, inside its write section."""
         tau = self._staleness.of_write(shard, version_read, version_present)
-        present = None
-        if self._present is not None:
-            self._window.present_into(shard, self._present.on_host(shard))
-            present = self._present.uploaded(shard)
+        present = self._route.present(shard) if self._update.needs_present else None
         self._factors[shard] = self._update.finish_shard(shard, tau, present)
-        if not self._update.is_final:
-            self._change_parts.download((shard,))

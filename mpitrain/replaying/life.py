@@ -216,6 +216,7 @@ class ReplayedLife:
             "run_id": self._run_id,
             "window_mechanism": "replay",
             "progress_remedy": "none",
+            "device_exchange": "none",
             "clock_error_s": 0.0,
         }
         log = open_log(place, plan, self._directory, attributes)

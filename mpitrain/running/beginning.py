@@ -9,18 +9,21 @@ from mpitrain.plan import Plan
 from mpitrain.running.wording import heading, ignored_here, log_size, rounded
 
 
-def first_words(plan: Plan, *, in_job: bool, is_logged: bool) -> Iterator[str]:
+def first_words(
+    plan: Plan, *, in_job: bool, is_logged: bool, device_exchange: str
+) -> Iterator[str]:
     """Yield what is trained, which settings it has no use for, and where it goes on from.
 
     Args:
         plan: what is trained.
         in_job: whether this is a Slurm job.
         is_logged: whether the steps are logged.
+        device_exchange: how a device exchanges with other ranks.
     """
     config, start = plan.config, plan.start
     yield heading(plan)
     if plan.device.kind != "cpu":
-        yield f"device: {plan.device.text}"
+        yield f"device: {plan.device.text}, exchange: {device_exchange}"
     unused = {"simulate": "these ranks are no simulated ones"}
     here = ignored_here(config, plan.source, in_job=in_job)
     for line in [*ignored(config, plan.own, unused), *here]:

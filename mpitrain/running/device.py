@@ -13,6 +13,7 @@ from collections.abc import Callable
 from mpitrain.comm.world import World
 from mpitrain.config import Device as Settings
 from mpitrain.core.errors import UserError, agreed
+from mpitrain.device_exchange import goes_in_place
 from mpitrain.devices.agreement import chosen_kind, device_of, refuse_idle_gpus, sharing_line
 from mpitrain.devices.alone import open_alone
 from mpitrain.devices.cuda import limit_memory
@@ -36,7 +37,9 @@ def placed(world: World, plan: Plan) -> Plan:
     """
     settings = dataclasses.replace(plan.config.device, kind=plan.device_kind)
     device = open_device(world, settings)
-    plan = world.agree(lambda: _fitting(plan.on(device), 1))
+    plan = plan.on(device)
+    in_place = goes_in_place(world, plan)
+    world.agree(lambda: _check_fits(plan, 1, in_place=in_place))
     said = world.gather_obj((plan.twin.label, plan.twin.trouble), "all ranks have their kernels")
     if world.is_root:
         for line in kernel_lines(said):
@@ -59,24 +62,25 @@ def placed_alone(plan: Plan, settings: Settings, speak: Callable[[str], None]) -
     """
     kind = plan.device_kind if settings.kind == "auto" else settings.kind
     device = open_alone(kind, settings.memory_share, speak)
-    plan = _fitting(plan.on(device), plan.start.position.size)
+    plan = plan.on(device)
+    _check_fits(plan, plan.start.position.size)
     for line in kernel_lines([(plan.twin.label, plan.twin.trouble)]):
         speak(line)
     return plan
 
 
-def _fitting(plan: Plan, num_ranks: int) -> Plan:
-    parts = device_bytes(plan, num_ranks)
+def _check_fits(plan: Plan, num_ranks: int, *, in_place: bool = False) -> None:
+    parts = device_bytes(plan, num_ranks, in_place=in_place)
     check_fits(plan.device, sum(parts.values()), parts)
-    return plan
 
 
-def device_bytes(plan: Plan, num_ranks: int) -> dict[str, int]:
+def device_bytes(plan: Plan, num_ranks: int, *, in_place: bool) -> dict[str, int]:
     """Return what ranks keep on their device, in bytes; the model's own work arrays left out.
 
     Args:
         plan: of the ranks.
         num_ranks: simulated ranks on the device, or 1.
+        in_place: the device works in memory of all ranks.
     """
     layout, config = plan.model.layout, plan.config
     vector = layout.size * layout.dtype.itemsize
@@ -86,9 +90,12 @@ def device_bytes(plan: Plan, num_ranks: int) -> dict[str, int]:
     is_in_pieces = micro is not None and micro < plan.order.batch_size
     needs_present = make_compensation(config).needs_present
     sample = math.prod(plan.source.sample_shape) * layout.dtype.itemsize + 8
+    num_others = plan.start.position.size - 1
+    inbox = vector * num_others // (num_others + 1)
     parts = {
         "parameters": vector * (num_workers + (num_ranks > 1)),
         "gradients": vector * (1 + is_in_pieces + num_partial),
+        "gradients of others": inbox * (in_place and not is_windowed),
         "changes": vector * num_workers * is_windowed,
         "optimiser": vector * num_workers * len(state_names(config)),
         "present values": vector // plan.shards.count * needs_present,

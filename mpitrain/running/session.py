@@ -125,8 +125,9 @@ class Session:
                     self._train()
                 facts, parameters = self._conclude()
             self._meeting.close()
-        except MpitrainError as error:
-            if error.is_agreed:  # all ranks are here
+        except BaseException as error:
+            are_all_here = isinstance(error, MpitrainError) and error.is_agreed
+            if are_all_here or self.world.size == 1:
                 self._close()
             raise
         finally:
@@ -387,6 +388,7 @@ class Session:
             "run_id": self._run_id,
             "window_mechanism": exchange.window_mechanism,
             "progress_remedy": exchange.progress_remedy,
+            "device_exchange": exchange.device_exchange,
             "clock_error_s": self._clock.error_s,
         }
         return world.agree(lambda: open_log(world, plan, self.directory, attributes))
@@ -395,5 +397,7 @@ class Session:
         if self.world.is_root:
             in_job = Slurm.from_environ(os.environ) is not None
             logs = self._log.is_writing
-            for line in first_words(self.plan, in_job=in_job, is_logged=logs):
+            way = self._exchange.device_exchange
+            words = first_words(self.plan, in_job=in_job, is_logged=logs, device_exchange=way)
+            for line in words:
                 self.world.speak(line)

@@ -15,6 +15,7 @@ from typing import Any
 import mpi4py
 import pytest
 
+from tests.ranks.devices import cupy as cupy  # a fixture
 from tests.ranks.inside import CASE, RESULTS, Recorder
 from tests.ranks.outside import Group
 

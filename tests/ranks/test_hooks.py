@@ -16,6 +16,7 @@ from mpitrain.consistency.work import SharedWork
 from mpitrain.core.position import Position
 from mpitrain.core.shards import Shards
 from mpitrain.modes.record import StepRecord
+from mpitrain.modes.route import Staged
 from mpitrain.modes.update import Update
 from mpitrain.modes.window import Windowed
 from mpitrain.optim.compensation import Compensation
@@ -77,6 +78,7 @@ def test_compensation_and_factor_see_present_values_and_staleness(comm: MPI.Intr
         update,
         Position.first("ssp", "shared", world.size),
         patience=world.patience,
+        route=Staged(window, update),
     )
     mode.put(np.zeros(40))
     record = StepRecord(3)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import shutil
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +20,6 @@ from mpitrain.bench.step import measure
 from mpitrain.comm.world import World
 from mpitrain.core.batch import Batch
 from mpitrain.core.errors import UserError
-from mpitrain.core.gpu import GpuFacts
-from mpitrain.devices.offer import make_offer
 from mpitrain.models.mlp import Mlp
 from mpitrain.result import Result
 from mpitrain.running.lives import resume_training
@@ -29,9 +27,7 @@ from mpitrain.storage.reading import open_log
 from tests.ranks.test_modes import shared_directory, train_small
 from tests.ranks.test_replay import replayed
 from tests.separate_memory import COPY_MS, SeparateMemory
-from tests.unit.kernels.emulation import COMPILER
 
-FACTS = GpuFacts(devices=("nvidia0",), driver_cuda=(13, 0), cupy="cupy", num_visible=1)
 CASES: list[tuple[dict[str, Any], dict[str, Any]]] = [
     ({"kind": "bsp"}, {}),
     ({"kind": "ssp", "bound": 3}, {}),
@@ -43,46 +39,17 @@ CASES: list[tuple[dict[str, Any], dict[str, Any]]] = [
 TINY = {"kind": "sgd", "rate": 1e-38, "clip": 1.0}  # changes that CuPy's own addition takes for 0
 
 
-class RealCupy:
-    """CuPy itself, counting.
-
-    Attributes:
-        num_allocations: asked of the memory pool so far.
-        name: of the device.
-        version: of CuPy.
-    """
-
-    def __init__(self) -> None:
-        self._cupy = pytest.importorskip("cupy")
-        self.num_allocations = 0
-        self._pool = self._cupy.get_default_memory_pool()
-        self._cupy.cuda.set_allocator(self._allocate)
-        properties = self._cupy.cuda.runtime.getDeviceProperties(0)
-        self.name, self.version = properties["name"].decode(), self._cupy.__version__
-
-    def _allocate(self, num_bytes: int) -> Any:
-        self.num_allocations += 1
-        return self._pool.malloc(num_bytes)
-
-    def close(self) -> None:
-        """Count no more."""
-        self._cupy.cuda.set_allocator(self._pool.malloc)
+def ways_of(root: Path) -> list[str]:
+    """Return how each rank's device exchanged, as its log says."""
+    logs = open_log(root).lives[0].ranks
+    return [str(logs[rank].attributes["device_exchange"]) for rank in sorted(logs)]
 
 
-@pytest.fixture(params=["separate", pytest.param("cuda", marks=pytest.mark.gpu)])
-def cupy(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    """Let this rank find the stand-in for CuPy and a device; then CuPy itself (marked gpu)."""
-    if request.param == "cuda":
-        real = RealCupy()
-        yield real
-        real.close()
-        return
-    if COMPILER is None:
-        pytest.skip("needs g++")
-    module = SeparateMemory()
-    monkeypatch.setitem(sys.modules, "cupy", module)  # type: ignore[arg-type]
-    monkeypatch.setattr(make_offer, "__defaults__", (lambda: FACTS,))
-    yield module
+def prove(root: Path) -> None:
+    """Check that a run is whole and that its replay has its bits."""
+    assert verify(root).ok, verify(root)
+    found = replayed(root, device__kind="cuda")
+    assert found.is_same, found.lines
 
 
 def train(world: World, directory: str, kind: str, **tables: dict[str, Any]) -> Result:
@@ -100,24 +67,70 @@ def train(world: World, directory: str, kind: str, **tables: dict[str, Any]) -> 
 
 
 @pytest.mark.ranks(1, 3)
+@pytest.mark.parametrize("exchange", ["auto", "staged"])
 @pytest.mark.parametrize(("mode", "staleness"), CASES)
 def test_run_on_a_device_proves_itself_and_is_replayed_bit_for_bit(
-    comm: MPI.Intracomm, cupy: Any, mode: dict[str, Any], staleness: dict[str, Any]
+    comm: MPI.Intracomm, cupy: Any, mode: dict[str, Any], staleness: dict[str, Any], exchange: str
 ) -> None:
     """Every loss, norm and checkpoint; logs say what computed them."""
     world = World(comm)
     directory = shared_directory(world)
-    result = train(world, f"{directory}/run", "cuda", mode=mode, staleness=staleness)
+    device = {"kind": "cuda", "exchange": exchange}
+    result = train(world, f"{directory}/run", "cuda", mode=mode, staleness=staleness, device=device)
     assert result.steps == 18 * world.size
     assert cupy.num_allocations > 0
     if world.is_root:
         root = Path(directory, "run")
-        assert verify(root).ok, verify(root)
         for log in open_log(root).lives[0].ranks.values():
             assert log.attributes["device"] == f"cuda: {cupy.name}"
             assert log.attributes["kernels"] == f"cuda CuPy {cupy.version}"
-        found = replayed(root, device__kind="cuda")
-        assert found.is_same, found.lines
+        way = {"auto": "in place", "staged": "staged"}[exchange]
+        is_alone = mode["kind"] == "bsp" and world.size == 1
+        assert ways_of(root) == ["none" if is_alone else way] * world.size
+        prove(root)
+        shutil.rmtree(directory)
+    world.close()
+
+
+@pytest.mark.ranks(3)
+@pytest.mark.parametrize("cupy", ["separate"], indirect=True)  # a real driver does not refuse
+@pytest.mark.parametrize("mode", ["bsp", "asp"])
+def test_rank_that_may_not_lock_memory_copies(
+    comm: MPI.Intracomm, cupy: Any, mode: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """It says so; in bsp all do as it does, else the others work in place; bits are the same."""
+    world = World(comm)
+    directory = shared_directory(world)
+    cupy.refuses = world.rank == 1
+    train(world, f"{directory}/run", "cuda", mode={"kind": mode})
+    told = "a GPU cannot work in shared memory and copies instead: rank 1 on "
+    assert (told in capfd.readouterr().err) == world.is_root
+    assert not cupy.registered
+    if world.is_root:
+        others = "staged" if mode == "bsp" else "in place"
+        assert ways_of(Path(directory, "run")) == [others, "staged", others]
+        prove(Path(directory, "run"))
+        shutil.rmtree(directory)
+    world.close()
+
+
+@pytest.mark.ranks(2)
+@pytest.mark.parametrize("cupy", ["separate"], indirect=True)
+def test_gradients_are_copied_where_shared_memory_has_no_room(
+    comm: MPI.Intracomm,
+    cupy: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    """As in a container; one line says how much there is."""
+    monkeypatch.setattr("mpitrain.device_exchange.free_bytes", lambda: 100_000)
+    world = World(comm)
+    directory = shared_directory(world)
+    train(world, f"{directory}/run", "cuda", mode={"kind": "bsp"})
+    told = "copies instead: 128.8 KiB are needed and 97.7 KiB free in /dev/shm"
+    assert (told in capfd.readouterr().err) == world.is_root
+    if world.is_root:
+        assert ways_of(Path(directory, "run")) == ["staged"] * 2
         shutil.rmtree(directory)
     world.close()
 
@@ -226,13 +239,18 @@ def test_bench_step_splits_a_step(comm: MPI.Intracomm, cupy: Any) -> None:
         assert sum(parts) == pytest.approx(row["step_us"])
         assert row["overlapped_us"] > 0
         assert row["device"] == f"cuda: {cupy.name}"
+        is_hidden = "staged" in row["mode"] and (world.size > 1 or "bsp" not in row["mode"])
+        assert ("hidden" in row) == is_hidden
         vector, seconds = row["mib"] * 2**20, row["floor_us"] * 1e-6
         if isinstance(cupy, SeparateMemory):  # its copies take equally long whatever they move
             rate = vector / (COPY_MS * 1e-3)
             assert row["up_gb_s"] == row["down_gb_s"] == pytest.approx(rate * 1e-9)
             num_vectors[row["mode"]] = seconds * rate / vector
     if num_vectors:
-        wanted = {"bsp": 2 * (world.size > 1), "ssp 3": 2, "asp": 2, "asp gap_aware": 3}
+        num_others = world.size - 1
+        wanted = {"bsp staged": 2 * (world.size > 1), "bsp": 4 * num_others / world.size}
+        for name, num in {"ssp 3": 2, "asp": 2, "asp gap_aware": 3}.items():
+            wanted |= {name: num, f"{name} staged": num}
         assert num_vectors == pytest.approx(wanted, rel=1e-3)  # present values begin as shards do
     world.close()
 

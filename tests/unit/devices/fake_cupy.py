@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-UP, DOWN = 1, 2  # cudaMemcpyKind
+UP, DOWN, WITHIN = 1, 2, 3  # cudaMemcpyKind
 MOST_LOCKED_BYTES = 1 << 30
 
 Site = tuple[int, ...]  # a chain of lines in mpitrain/devices, innermost first
@@ -73,10 +73,16 @@ class FakeCupy:
             get_current_stream=lambda: self._null,
             get_elapsed_time=_elapsed_ms,
             PinnedMemory=self._new_page_locked,
+            UnownedMemory=lambda start, size, _owner: (ctypes.c_char * size).from_address(start),
+            MemoryPointer=lambda memory, _offset: memory,
             PinnedMemoryPointer=lambda memory, _offset: memory,
             runtime=SimpleNamespace(
                 memcpyHostToDevice=UP,
                 memcpyDeviceToHost=DOWN,
+                memcpyDeviceToDevice=WITHIN,
+                hostRegister=self._register,
+                hostUnregister=self._unregister,
+                pointerGetAttributes=lambda address: SimpleNamespace(devicePointer=address),
                 memcpyAsync=self._memcpy,
                 CUDARuntimeError=CUDARuntimeError,
             ),
@@ -88,6 +94,16 @@ class FakeCupy:
         self._on_device.append(_range_of(array))
         self._keep(array)
         return array
+
+    def zeros(self, size: int, dtype: npt.DTypeLike) -> FakeArray:
+        """Return a device vector of zeros."""
+        array = self.empty(size, dtype)
+        array.fill(0)
+        return array
+
+    def ndarray(self, shape: Any, dtype: npt.DTypeLike, memory: Any) -> FakeArray:
+        """Return memory of the host as an array of the device."""
+        return np.frombuffer(memory, dtype).reshape(shape).view(FakeArray)
 
     def launch(self, kernel: Callable[..., object], *arguments: object) -> None:
         """Put a kernel into the current stream."""
@@ -128,14 +144,23 @@ class FakeCupy:
         self._keep(memory)
         return memory
 
+    def _register(self, start: int, num_bytes: int, _flags: int) -> None:
+        self.locked.append((start, start + num_bytes))
+
+    def _unregister(self, start: int) -> None:
+        assert not any(stream.is_busy for stream in self._streams), "copies are under way"
+        self.locked = [place for place in self.locked if place[0] != start]
+
     def _keep(self, thing: object) -> None:
         self.num_allocations += 1
         self._kept.append(thing)
 
     def _memcpy(self, to: int, from_: int, num_bytes: int, kind: int, stream: int) -> None:
-        host, device = {UP: (from_, to), DOWN: (to, from_)}[kind]
-        assert any(a <= host and host + num_bytes <= b for a, b in self.locked)
-        assert any(a <= device and device + num_bytes <= b for a, b in self._on_device)
+        hosts = {UP: (from_,), DOWN: (to,), WITHIN: ()}[kind]
+        for place in hosts:
+            assert _is_in(place, num_bytes, self.locked)
+        for place in {to, from_}.difference(hosts):
+            assert _is_in(place, num_bytes, self._on_device)
 
         def move() -> None:
             ctypes.memmove(to, from_, num_bytes)
@@ -210,6 +235,11 @@ class FakeStream:
         first = self._queue[0]
         return not isinstance(first, Mark) or first.is_done
 
+    @property
+    def is_busy(self) -> bool:
+        """Whether something is left to be done."""
+        return bool(self._queue)
+
     def put(self, action: Callable[[], None] | Mark) -> None:
         """Put something at the queue's end."""
         self._queue.append(action)
@@ -243,6 +273,10 @@ def _elapsed_ms(first: FakeEvent, last: FakeEvent) -> float:
     assert last.latest is not None
     assert last.latest.is_done, "CuPy raises: not ready"
     return last.latest.done_ms - first.latest.done_ms
+
+
+def _is_in(place: int, num_bytes: int, ranges: list[tuple[int, int]]) -> bool:
+    return any(start <= place and place + num_bytes <= stop for start, stop in ranges)
 
 
 def _range_of(array: npt.NDArray[Any]) -> tuple[int, int]:

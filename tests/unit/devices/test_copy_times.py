@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mpitrain.devices.copy_times import CopyTimes
+from mpitrain.devices.copy_times import CopyTimes, CopyWaits
 from mpitrain.devices.page_locked import page_locked
 from mpitrain.devices.transfer import DeviceTransfer
 from tests.unit.devices.fake_cupy import FakeCupy
@@ -41,3 +41,18 @@ def test_every_copy_is_waited_for_and_counted(cupy: Any) -> None:
     if isinstance(cupy, FakeCupy):
         assert times.seconds == pytest.approx([moved / 1000] * 2)
     assert all(0 < seconds < 10 for seconds in times.seconds)
+
+
+def test_waits_are_counted_and_copies_go_on() -> None:
+    """The host waits when it wants a part, not before."""
+    fake = FakeCupy()
+    vector, host = fake.empty(SIZE, "float32"), page_locked(fake, SIZE, "float32")
+    transfer = DeviceTransfer(fake, vector, host, PARTS)
+    transfer.watch = waits = CopyWaits()
+    transfer.upload(0)
+    assert fake.num_under_way == 1
+    assert waits.seconds == 0
+    transfer.on_host(0)
+    assert fake.num_under_way == 0
+    assert 0 < waits.seconds < 1
+    transfer.close()
