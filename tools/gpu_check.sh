@@ -46,14 +46,15 @@ step() {
 
 wants() { [[ " $parts " == *" $1 "* ]]; }
 
-# train NAME KIND RANKS MODE: a short run on data like Fashion-MNIST's; its result goes to FOLDER/NAME.json
+# train NAME KIND RANKS MODE [SETTING...]: a short run on data like Fashion-MNIST's; its result goes to FOLDER/NAME.json
 train() {
     local name=$1 kind=$2 ranks=$3 mode=$4
+    shift 4
     rm -rf "$folder/run-$name"
     step "$name" "${mpitrain[@]}" launch -n "$ranks" train \
         data.source=synthetic data.num_samples=20000 data.num_test=4000 data.num_features=784 data.num_classes=10 \
         data.noise=0.3 data.batch_size=64 'model.hidden=[256,128]' optimizer.kind=momentum optimizer.rate=0.01 \
-        run.data_passes=4 "mode.kind=$mode" "device.kind=$kind" "run.directory=$folder/run-$name" \
+        run.data_passes=4 "mode.kind=$mode" "device.kind=$kind" "run.directory=$folder/run-$name" "$@" \
         && cp "$folder/run-$name/result.json" "$folder/$name.json"
 }
 
@@ -74,22 +75,24 @@ PY
 
 pytest=("$python" -m pytest -q -m gpu -p no:cacheprovider)
 wants unit && step unit "${pytest[@]}" tests/unit
-wants ranks && step ranks "${pytest[@]}" tests/ranks/test_separate_memory.py
-# kernels only: a tool makes them slow
-kernels="cross_entropy_of or casts or cuda_text or compensation or prediction or squared_norm or two_parts"
+wants ranks && step ranks "${pytest[@]}" tests/ranks/test_separate_memory.py tests/ranks/test_in_place_sum.py
+# each kernel once or twice: a tool makes them slow
+kernels="cross_entropy_of or casts or cuda_text or prediction or two_parts or squared_norm_is"
+kernels="$kernels or float32-0.1-momentum or in_place"
 if wants sanitizer; then
     if sanitizer=$(command -v compute-sanitizer); then
         for tool in memcheck racecheck initcheck synccheck; do
             step "$tool" "$sanitizer" --tool "$tool" --error-exitcode 9 "${pytest[@]}" \
-                tests/unit/kernels tests/unit/optim/test_fused.py -k "$kernels"
+                tests/unit/kernels tests/unit/optim/test_fused.py tests/unit/devices -k "$kernels" &
         done
+        wait
     else
         note sanitizer "not run: no compute-sanitizer"
     fi
 fi
 if wants bench; then
     step bench "${mpitrain[@]}" bench kernels
-    for ranks in 1 2; do
+    for ranks in 2 1; do
         step "step-$ranks" "${mpitrain[@]}" launch -n "$ranks" bench step
     done
 fi
@@ -102,9 +105,12 @@ if wants trainings; then
             wait
         done
     done
-    rm -rf "$folder/run-replay"
-    step replay "${mpitrain[@]}" replay "$folder/run-asp-2-$device" "run.directory=$folder/run-replay"
-    grep -h "SHA-256" "$folder/replay.log"
+    train "asp-4-$device" "$device" 4 asp mode.shards=7 staleness.compensation=gap_aware
+    for ranks in 2 4; do
+        rm -rf "$folder/run-replay-$ranks"
+        step "replay-$ranks" "${mpitrain[@]}" replay "$folder/run-asp-$ranks-$device" "run.directory=$folder/run-replay-$ranks"
+        grep -h "SHA-256" "$folder/replay-$ranks.log"
+    done
 fi
 
 echo
@@ -138,8 +144,9 @@ for row in rows_of(bench):
 for ranks in (1, 2):
     for row in rows_of(folder / f"step-{ranks}.log"):
         name = f"step {row['mode']}, {ranks} x {row['mib']:.1f} MiB"
-        parts = ", ".join(f"{part} {row[part + '_us']:.0f}" for part in ("compute", "up", "down", "exchange", "overlapped"))
-        floor = f", copies' floor {row['floor_us']:.0f}, hidden {row.get('hidden', 1):.2f}" if "floor_us" in row else ""
-        print(f"{name:<34} {row['step_us']:.0f} us = {parts}{floor}")
+        names = ("compute", "up", "down", "exchange", "overlapped", "floor")
+        parts = [f"{part} {row[part + '_us']:.0f}" for part in names if part + "_us" in row]
+        parts += [f"hidden {row['hidden']:.2f}"] if "hidden" in row else []
+        print(f"{name:<34} {row['step_us']:.0f} us: {', '.join(parts)}")
 PY
 ! grep -q FAILED "$folder/table" "$folder/figures"

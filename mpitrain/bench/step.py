@@ -2,7 +2,8 @@
 
 Each mode trains twice. First every copy is waited for before anything else is done, so that the
 parts add up to the step; then as in training, where copies, kernels and exchange go on beside each
-other. What the step is shorter by, of the time of its copies, is the share of them that is hidden.
+other. The part of the copies' time that neither the host waits for nor the gradient is the share of
+them that is hidden. A device that works in the window itself has nothing to hide it behind.
 Beside the copies stands the least they can take: a copy of as many bytes from and to page-locked
 memory, by all ranks at once. Run it under the launcher:
 ``python -m mpitrain launch -n 2 bench step``.
@@ -11,7 +12,7 @@ memory, by all ranks at once. Run it under the launcher:
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,7 @@ from mpitrain.build import open_exchange
 from mpitrain.comm.world import World
 from mpitrain.config import from_mapping
 from mpitrain.core.batch import Batch
-from mpitrain.devices.copy_times import CopyTimes
+from mpitrain.devices.copy_times import CopyTimes, CopyWaits, CopyWatch
 from mpitrain.devices.transfer import transfer_of
 from mpitrain.modes.record import StepRecord
 from mpitrain.plan import Plan, make_plan
@@ -30,11 +31,17 @@ from mpitrain.running.loader import Loader
 from mpitrain.running.totals import Totals
 from mpitrain.running.training import train_steps
 
+_STAGED = {"device": {"exchange": "staged"}}
+_GAP = {"staleness": {"compensation": "gap_aware"}}
 MODES: tuple[tuple[str, dict[str, Any]], ...] = (
     ("bsp", {"mode": {"kind": "bsp"}}),
+    ("bsp staged", {"mode": {"kind": "bsp"}, **_STAGED}),
     ("ssp 3", {"mode": {"kind": "ssp", "bound": 3}}),
+    ("ssp 3 staged", {"mode": {"kind": "ssp", "bound": 3}, **_STAGED}),
     ("asp", {"mode": {"kind": "asp"}}),
-    ("asp gap_aware", {"mode": {"kind": "asp"}, "staleness": {"compensation": "gap_aware"}}),
+    ("asp staged", {"mode": {"kind": "asp"}, **_STAGED}),
+    ("asp gap_aware", {"mode": {"kind": "asp"}, **_GAP}),
+    ("asp gap_aware staged", {"mode": {"kind": "asp"}, **_GAP, **_STAGED}),
 )
 # 0.9 MiB and 80 MiB of parameters; steps of each rank
 SIZES: tuple[tuple[Sequence[int], int], ...] = (((256, 128), 300), ((4096, 4096), 40))
@@ -53,10 +60,11 @@ def measure(
 ) -> Iterator[dict[str, Any]]:
     """Yield one row per mode and size: median microseconds of a step of rank 0.
 
-    ``step_us`` = ``compute_us`` + ``up_us`` + ``down_us`` + ``exchange_us`` (waiting, locks, memory
-    of the window or the reduction, and the update) where nothing is done beside a copy;
-    ``overlapped_us`` is the step of real training, and ``floor_us`` the least for the copies.
-    ``hidden`` is (``step_us`` - ``overlapped_us``) / (``up_us`` + ``down_us``).
+    ``step_us`` = ``compute_us`` + ``exchange_us`` (waiting, locks, memory of the window or the
+    reduction, and the update), and on a device ``up_us`` + ``down_us`` (an addition in place, which
+    crosses both ways at once, counts as down) where nothing is done beside a copy. There
+    ``overlapped_us`` is the step of real training, and ``floor_us`` the copies' least.
+    ``hidden`` is the part of ``up_us`` + ``down_us`` that real training does not wait for.
 
     Args:
         world: the ranks.
@@ -67,6 +75,8 @@ def measure(
     for hidden, num_steps in sizes:
         for name, given in MODES:
             plan = _plan(world, hidden, num_steps, given)
+            if plan.device.kind == "cpu" and "device" in given:
+                continue  # nothing is staged
             yield {
                 "mode": name,
                 "ranks": world.size,
@@ -79,7 +89,7 @@ def measure(
 def _plan(world: World, hidden: Sequence[int], num_steps: int, given: dict[str, Any]) -> Plan:
     config = from_mapping(
         {
-            "run": {"steps": world.size * num_steps},
+            "run": {"steps": world.size * num_steps, "share": "equal"},
             "data": DATA,
             "model": {"kind": "mlp", "hidden": hidden},
             "optimizer": {"kind": "momentum", "rate": 1e-4},
@@ -94,47 +104,50 @@ def _size_bytes(plan: Plan) -> int:
 
 
 def _split(world: World, plan: Plan) -> dict[str, Any]:
-    on_device = plan.device.kind != "cpu"
-    overlapped, plain = _Taker(None), _Taker(CopyTimes(plan.twin.xp) if on_device else None)
-    for taker in (plain, overlapped):
-        _train(world, plan, taker)
-    step_s, compute_s, up_s, down_s = plain.medians()
-    row = {
-        "step_us": step_s * 1e6,
-        "compute_us": compute_s * 1e6,
-        "up_us": up_s * 1e6,
-        "down_us": down_s * 1e6,
-        "exchange_us": (step_s - compute_s - up_s - down_s) * 1e6,
-        "overlapped_us": overlapped.medians()[0] * 1e6,
-    }
-    if on_device:
-        row |= _floor(world, plan, plain.bytes_per_step())
-    if up_s or down_s:  # one synchronous rank copies nothing
-        row["hidden"] = (row["step_us"] - row["overlapped_us"]) / (row["up_us"] + row["down_us"])
+    if plan.device.kind == "cpu":
+        step_s, compute_s = _train(world, plan, None, tuple)
+        parts = {"step": step_s, "compute": compute_s, "exchange": step_s - compute_s}
+        return _in_us(parts)
+    times, waits = CopyTimes(plan.twin.xp), CopyWaits()
+    step_s, compute_s, up_s, down_s = _train(world, plan, times, lambda: tuple(times.seconds))
+    overlapped_s, beside_s, waited_s = _train(world, plan, waits, lambda: (waits.seconds,))
+    copies_s = up_s + down_s
+    num_steps = plan.work.total_steps // world.size
+    row = _in_us(
+        {
+            "step": step_s,
+            "compute": compute_s,
+            "up": up_s,
+            "down": down_s,
+            "exchange": step_s - compute_s - copies_s,
+            "overlapped": overlapped_s,
+        }
+    )
+    row |= _floor(world, plan, [num_bytes / num_steps for num_bytes in times.num_bytes])
+    if waited_s:
+        row["hidden"] = 1 - (waited_s + beside_s - compute_s) / copies_s
     return row
 
 
-class _Taker:
-    """Takes the time of steps, and of the copies in them."""
+def _in_us(seconds: dict[str, float]) -> dict[str, float]:
+    return {f"{name}_us": value * 1e6 for name, value in seconds.items()}
 
-    def __init__(self, times: CopyTimes | None) -> None:
-        """Take also what ``times`` is told, which makes copies wait."""
-        self.times = times
+
+class _Taker:
+    """Takes the time of steps."""
+
+    def __init__(self, seconds: Callable[[], tuple[float, ...]]) -> None:
+        """Note also what ``seconds`` returns, sums that grow."""
+        self._seconds = seconds
         self._rows: list[tuple[float, ...]] = []
 
     def after_step(self, record: StepRecord, totals: Totals) -> None:
         """Note where clocks stand after a step."""
-        copies = (0.0, 0.0) if self.times is None else self.times.seconds
-        self._rows.append((time.perf_counter(), totals.compute_s, *copies))
+        self._rows.append((time.perf_counter(), totals.compute_s, *self._seconds()))
 
     def medians(self) -> list[float]:
-        """Return seconds of a step: all of it, batch and gradient, copies up and down."""
+        """Return seconds of a step: all of it, batch and gradient, and the rest."""
         return [float(value) for value in np.median(np.diff(self._rows, axis=0), axis=0)]
-
-    def bytes_per_step(self) -> list[float]:
-        """Return what goes up and what comes down."""
-        assert self.times is not None
-        return [num / len(self._rows) for num in self.times.num_bytes]
 
 
 class _End:
@@ -149,13 +162,18 @@ class _End:
         raise AssertionError
 
 
-def _train(world: World, plan: Plan, taker: _Taker) -> None:
-    """Train without log and checkpoints."""
+def _train(
+    world: World,
+    plan: Plan,
+    watch: CopyWatch | None,
+    seconds: Callable[[], tuple[float, ...]],
+) -> list[float]:
+    """Train without log and checkpoints; return the medians of a step."""
     exchange = open_exchange(world, plan, world.patience)
-    mode, layout = exchange.mode, plan.model.layout
+    mode, layout, taker = exchange.mode, plan.model.layout, _Taker(seconds)
     loader = Loader(plan.source, plan.order, layout.dtype, world.size, plan.twin.xp)
-    for transfer in mode.transfers:
-        transfer.watch = taker.times
+    if watch is not None:
+        mode.watch_copies(watch)
     parameters, gradient = layout.views(mode.parameters), layout.views(mode.gradient)
 
     def compute(batch: Batch) -> float:
@@ -168,6 +186,7 @@ def _train(world: World, plan: Plan, taker: _Taker) -> None:
     train_steps(mode, loader.load, compute, time.perf_counter, record, _End(), observers=(taker,))
     world.meet("all ranks have trained")
     exchange.close()
+    return taker.medians()
 
 
 def _floor(world: World, plan: Plan, bytes_per_step: Sequence[float]) -> dict[str, float]:
