@@ -2,12 +2,15 @@
 
 The vector is cut into one part for each rank. A rank puts the parts of the others into its shared
 vector; everybody takes his own part of all the others', adds them on the device in the order of
-core/tree.py, and puts the sum into his own shared vector, from where all take it. So each byte
-crosses the bus twice each way and no processor touches it.
+core/tree.py, and puts the sum into his own shared vector, from where all take it. So a byte crosses
+the bus once down and twice up, and no processor touches it.
 
-A shared vector is written before the first meeting of a step (parts of the others, signals) and
-between the first and the second (the own part), and read between them or after the second, the
-other way round; so nothing is overwritten that is still to be read.
+Who writes: a rank its own shared vector, nobody else. What orders it, in a step with two meetings:
+
+    the parts of the others, signals   written before the first, read between the two
+    the rank's own part, the sum       written between the two, read before the first of the next
+
+So nothing is overwritten that is still to be read, at whatever pace ranks go.
 """
 
 from __future__ import annotations
