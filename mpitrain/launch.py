@@ -78,9 +78,11 @@ def command_of(
             f"use the Python of an environment with {TITLES[options.mpi]}"
         )
         raise UserError(msg)
-    launcher_defaults(environ, is_root=os.geteuid() == 0)
+    in_slurm = Slurm.from_environ(environ) is not None
+    is_one_host = not (hosts or in_slurm)
+    launcher_defaults(environ, is_root=os.geteuid() == 0, is_one_host=is_one_host)
     tell_terminal(environ)
-    if Slurm.from_environ(environ) is not None:
+    if in_slurm:
         if mpiexec.kind == MPICH:  # its own srun must not speak another MPI's language to the ranks
             environ.setdefault("SLURM_MPI_TYPE", "none")
         tell(f"mpitrain: in a Slurm job; by srun: {srun_line(mpiexec.kind, num_ranks, program)}\n")

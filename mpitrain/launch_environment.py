@@ -45,6 +45,16 @@ LAUNCHER_DEFAULTS = {
     "OMPI_MCA_hwloc_base_binding_policy": "none",
 }
 
+ONE_HOST_DEFAULTS = {
+    # btl/ofi, of no use within a host, sleeps a second at the end of each job without a fabric
+    "OMPI_MCA_btl": "^ofi",
+}
+# from which mpiexec learns of other hosts though none were named
+_HOST_FILES = (
+    *("PBS_NODEFILE", "PE_HOSTFILE", "LSB_HOSTS", "LSB_DJOB_HOSTFILE", "OAR_NODEFILE"),
+    *("PRTE_MCA_prte_default_hostfile", "OMPI_MCA_orte_default_hostfile"),
+)
+
 ROOT_DEFAULTS = {
     "OMPI_ALLOW_RUN_AS_ROOT": "1",
     "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1",
@@ -60,14 +70,19 @@ def rank_defaults(environ: MutableMapping[str, str]) -> None:
     _set_defaults(environ, RANK_DEFAULTS)
 
 
-def launcher_defaults(environ: MutableMapping[str, str], *, is_root: bool) -> None:
+def launcher_defaults(
+    environ: MutableMapping[str, str], *, is_root: bool, is_one_host: bool = False
+) -> None:
     """Set what ``mpiexec`` and its ranks need, where it is not set.
 
     Args:
         environ: of the process to start, changed.
         is_root: whether it runs as root, which Open MPI refuses unless told twice.
+        is_one_host: no other hosts were named, and this is no Slurm job.
     """
     _set_defaults(environ, RANK_DEFAULTS | LAUNCHER_DEFAULTS | (ROOT_DEFAULTS if is_root else {}))
+    if is_one_host and not any(name in environ for name in _HOST_FILES):
+        _set_defaults(environ, ONE_HOST_DEFAULTS)
 
 
 def is_first_rank(environ: Mapping[str, str]) -> bool:

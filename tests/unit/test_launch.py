@@ -119,6 +119,20 @@ def test_environment_keeps_what_the_user_set() -> None:
     assert environ["OMPI_ALLOW_RUN_AS_ROOT"] == environ["OMPI_ALLOW_RUN_AS_ROOT_CONFIRM"] == "1"
 
 
+def test_fabric_is_left_out_only_where_all_ranks_are_on_one_host() -> None:
+    """Other hosts may be named by a batch system."""
+    for name in ("", "PBS_NODEFILE", "LSB_HOSTS"):
+        environ = {name: "x"} if name else {}
+        launcher_defaults(environ, is_root=False, is_one_host=True)
+        assert ("OMPI_MCA_btl" in environ) == (not name)
+    environ = {}
+    launcher_defaults(environ, is_root=False)
+    assert "OMPI_MCA_btl" not in environ
+    environ = {"OMPI_MCA_btl": "tcp,self"}
+    launcher_defaults(environ, is_root=False, is_one_host=True)
+    assert environ["OMPI_MCA_btl"] == "tcp,self"
+
+
 def test_rank_without_our_launcher_sets_what_is_not_too_late() -> None:
     """What concerns the start of ranks is left out."""
     environ: dict[str, str] = {}
