@@ -45,6 +45,7 @@ class Data(Table):
         0.3,
         "standard deviation about the class centres, which lie on a sphere of radius 1",
         least=0,
+        most=1e30,  # of float32, and not so large that samples are not finite
         used_by=("source", ("synthetic",)),
     )
     train_x: str = setting(
