@@ -202,7 +202,7 @@ def test_bench_window_measures_beside_its_floor(tmp_path: Path, ranks: int) -> N
         (
             ["bench", "widow"],
             "unknown measurement 'widow'; choose from: checkpoint, kernels, log, replay, "
-            "simulator, stop, tools, window",
+            "simulator, step, stop, tools, window",
         ),
         (["resume"], "resume needs a run directory: resume RUNDIR [key=value ...]"),
     ],

@@ -9,6 +9,7 @@ import shutil
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -109,6 +110,35 @@ def test_rank_that_may_not_lock_memory_copies(
     if world.is_root:
         others = "staged" if mode == "bsp" else "in place"
         assert ways_of(Path(directory, "run")) == [others, "staged", others]
+        prove(Path(directory, "run"))
+        shutil.rmtree(directory)
+    world.close()
+
+
+@pytest.mark.ranks(2)
+@pytest.mark.parametrize("cupy", ["separate"], indirect=True)
+@pytest.mark.parametrize("mode", ["bsp", "asp"])
+def test_ranks_copy_where_the_library_shares_no_memory(
+    comm: MPI.Intracomm,
+    cupy: Any,
+    mode: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    """As Open MPI's osc/rdma; rank 0 says so."""
+
+    def refuse(*_: Any, **__: Any) -> None:
+        raise MPI.Exception(MPI.ERR_RMA_SHARED)
+
+    library = SimpleNamespace(Win=SimpleNamespace(Allocate_shared=refuse), Exception=MPI.Exception)
+    monkeypatch.setattr("mpitrain.comm.shared_memory.MPI", library)
+    world = World(comm)
+    directory = shared_directory(world)
+    train(world, f"{directory}/run", "cuda", mode={"kind": mode})
+    told = "a GPU cannot work in shared memory and copies instead: rank 0: MPI_ERR_RMA_SHARED"
+    assert (told in capfd.readouterr().err) == world.is_root
+    if world.is_root:
+        assert ways_of(Path(directory, "run")) == ["staged"] * 2
         prove(Path(directory, "run"))
         shutil.rmtree(directory)
     world.close()
