@@ -11,7 +11,7 @@ from mpitrain.comm.world import World
 from mpitrain.consistency.rules import Bounded, Rule, Unbounded
 from mpitrain.consistency.work import EqualShare
 from mpitrain.device_exchange import gradient_sum, open_window, route_to
-from mpitrain.modes.gradient_sum import IN_PLACE
+from mpitrain.modes.gradient_sum import IN_PLACE, NONE
 from mpitrain.modes.mode import Mode
 from mpitrain.modes.synchronous import Synchronous
 from mpitrain.modes.update import Update
@@ -66,7 +66,7 @@ def _open_synchronous(world: World, plan: Plan) -> Exchange:
         update=update,
         window_mechanism="none",
         progress_remedy="none",
-        device_exchange=gradients.text if world.size > 1 and gradients.text else "none",
+        device_exchange=gradients.text if world.size > 1 else NONE,
         close=mode.close,
     )
 
@@ -103,6 +103,6 @@ def _open_windowed(world: World, plan: Plan, patience: Patience) -> Exchange:
         update=update,
         window_mechanism=f"ticket lock, optimistic read, {adds}",
         progress_remedy=findings.text(),
-        device_exchange=route.text or "none",
+        device_exchange=route.text,
         close=close,
     )

@@ -6,6 +6,7 @@ into the memory; else, and where ``device.exchange`` says so, ranks copy.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 
 from mpitrain.comm.reduction import REDUCTIONS
@@ -22,8 +23,9 @@ from mpitrain.modes.in_place_sum import InPlaceSum
 from mpitrain.modes.message import NUM_SIGNALS, Message
 from mpitrain.modes.route import Direct, Route, Staged
 from mpitrain.modes.update import Update
+from mpitrain.mpiexec import kind_of_version
 from mpitrain.plan import Plan
-from mpitrain.segments import FOLDER, free_bytes
+from mpitrain.segments import backing_folder, free_bytes
 
 MARGIN_BYTES = 64 << 10  # of shared memory per rank: what MPI keeps beside the vectors
 
@@ -106,9 +108,10 @@ def _has_room(world: World, plan: Plan) -> bool:
     """Tell whether the gradients of all ranks fit into shared memory; say where not."""
     layout = plan.model.layout
     needed = world.size * (layout.size * layout.dtype.itemsize + MARGIN_BYTES)
-    free = world.from_root(free_bytes)
+    folder = backing_folder(kind_of_version(world.library), os.environ)
+    free = world.from_root(lambda: free_bytes(folder))
     if free < needed:
-        _warn(world, f"{size_text(needed)} are needed and {size_text(free)} free in {FOLDER}")
+        _warn(world, f"{size_text(needed)} are needed and {size_text(free)} free in {folder}")
     return free >= needed
 
 

@@ -10,22 +10,29 @@ from __future__ import annotations
 import os
 import re
 import shutil
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
 from mpitrain.launch_environment import RANK_VARIABLES
+from mpitrain.mpiexec import OPENMPI
 
 FOLDER = "/dev/shm"  # where POSIX shared memory is on Linux
 # names that MPI libraries, and no one else, give
 _OWN = re.compile(r"(mpich_sh(m|ar)_|sm_segment\.|osc_(sm|rdma)\.|vader_segment\.|ucx_shm_)[\w.-]+")
-_BACKING = "OMPI_MCA_osc_sm_backing_directory"
+BACKING = "OMPI_MCA_osc_sm_backing_directory"
 _EARLY = re.compile(r"mpich_sh(m|ar)_\w+")
 
 
-def free_bytes() -> int:
-    """Return what is free where MPI libraries keep memory that the ranks of a host share."""
+def backing_folder(kind: str | None, environ: Mapping[str, str]) -> str:
+    """Return where an MPI library keeps windows between ranks of a host; Open MPI can be told."""
+    return (environ.get(BACKING) if kind == OPENMPI else "") or FOLDER
+
+
+def free_bytes(folder: str) -> int:
+    """Return what is free there; 0 where there is no such folder."""
     try:
-        return shutil.disk_usage(os.environ.get(_BACKING) or FOLDER).free
+        return shutil.disk_usage(folder).free
     except OSError:
         return 0
 

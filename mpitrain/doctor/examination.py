@@ -22,8 +22,9 @@ from mpitrain.doctor.facts import memory_facts, rank_facts
 from mpitrain.doctor.finding import wrong
 from mpitrain.doctor.launchers import LauncherFacts
 from mpitrain.doctor.report import Reporter
-from mpitrain.doctor.shared_memory import FOLDER, judge_memory, judge_start
+from mpitrain.doctor.shared_memory import judge_memory, judge_start
 from mpitrain.launch_environment import is_first_rank
+from mpitrain.segments import FOLDER
 
 if TYPE_CHECKING:
     from mpitrain.comm.world import World

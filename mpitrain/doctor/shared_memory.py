@@ -12,13 +12,12 @@ from dataclasses import dataclass
 from mpitrain.core.console import size_text
 from mpitrain.doctor.finding import Finding, ok, warning, wrong
 from mpitrain.mpiexec import OPENMPI
+from mpitrain.segments import BACKING, FOLDER
 
-FOLDER = "/dev/shm"
 _NAME = "shared memory"
 SMALL_BYTES = 64 << 20  # what container engines give when they are not asked
 START_BYTES = 8 << 20  # with less MPI libraries die while they start
 MARGIN_BYTES = 64 << 10  # per rank: what MPI keeps beside the window, ten times what was measured
-_BACKING = "OMPI_MCA_osc_sm_backing_directory"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,11 +33,6 @@ class MemoryFacts:
     folder: str
     size_bytes: int
     free_bytes: int
-
-
-def backing_folder(kind: str | None, environ: Mapping[str, str]) -> str:
-    """Return where an MPI library keeps windows between ranks of a host; Open MPI can be told."""
-    return (environ.get(_BACKING) if kind == OPENMPI else "") or FOLDER
 
 
 def judge_memory(
@@ -95,7 +89,7 @@ def _judge(
         return ok(_NAME, value)
     remedies = [_mount(facts.folder, needed)]
     if kind == OPENMPI:
-        remedies.append(f"set {_BACKING}=/tmp")
+        remedies.append(f"set {BACKING}=/tmp")
     remedies.append("use mode.kind=bsp, which needs no window")
     bad = wrong if num_ranks > 1 else warning
     return bad(_NAME, value, ", or ".join(remedies))

@@ -21,12 +21,12 @@ from mpitrain.doctor.launchers import LauncherFacts, judge_library
 from mpitrain.doctor.ranks import judge_ranks, judge_threads
 from mpitrain.doctor.report import MEETING, Reporter
 from mpitrain.doctor.run_file import look_at_run
-from mpitrain.doctor.shared_memory import MemoryFacts, backing_folder, fits, host_sums, judge_memory
+from mpitrain.doctor.shared_memory import MemoryFacts, fits, host_sums, judge_memory
 from mpitrain.doctor.software import judge_hosts
 from mpitrain.doctor.windows import judge_windows
 from mpitrain.launch_environment import RANK_DEFAULTS, expected_size, is_first_rank
 from mpitrain.mpiexec import kind_of_version
-from mpitrain.segments import unlink_segments
+from mpitrain.segments import backing_folder, unlink_segments
 
 READ_TIMES = 2.0  # patience for reading the data
 _COMPARE = "look at what the ranks wrote on standard error, and at the network between the hosts"

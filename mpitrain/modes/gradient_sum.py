@@ -12,7 +12,7 @@ from mpitrain.core.arrays import Array
 from mpitrain.devices.copy_times import CopyWatch
 from mpitrain.modes.message import Message
 
-IN_PLACE, STAGED = "in place", "staged"  # ways of a device to what ranks exchange
+IN_PLACE, STAGED, NONE = "in place", "staged", "none"  # ways of a device to what ranks exchange
 
 
 class GradientSum(Protocol):
@@ -21,7 +21,7 @@ class GradientSum(Protocol):
     Attributes:
         gradient: (n,), host or device, where the model writes it.
         signals: (NUM_SIGNALS,), host: what ranks tell each other when gradients are summed.
-        text: what logs say of the way it takes; empty without a device.
+        text: what logs say of the way it takes; NONE without a device.
     """
 
     gradient: Array
@@ -55,7 +55,7 @@ class StagedSum:
             reductions: one for each of its vectors.
         """
         self.gradient, self.signals = message.gradient, message.signals
-        self.text = "" if message.transfer.host is message.transfer.device else STAGED
+        self.text = NONE if message.transfer.host is message.transfer.device else STAGED
         self._transfer, self._reductions = message.transfer, reductions
 
     def sum_in_place(self) -> None:

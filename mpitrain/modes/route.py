@@ -11,7 +11,7 @@ from mpitrain.devices.copy_times import CopyWatch
 from mpitrain.devices.in_place import InPlace
 from mpitrain.devices.transfer import transfer_of
 from mpitrain.kernels.kernel import Run
-from mpitrain.modes.gradient_sum import IN_PLACE, STAGED
+from mpitrain.modes.gradient_sum import IN_PLACE, NONE, STAGED
 from mpitrain.modes.present import Present, places_of
 from mpitrain.modes.update import Update
 
@@ -20,7 +20,7 @@ class Route(Protocol):
     """The way between a window and an update, shard by shard.
 
     Attributes:
-        text: what logs say of it; empty without a device.
+        text: what logs say of it; NONE without a device.
     """
 
     text: str
@@ -63,7 +63,7 @@ class Staged:
         self._present = Present(update, parts) if update.needs_present else None
         present = [] if self._present is None else [self._present.transfer]
         self._transfers = [self._parameters, self._changes, *present]
-        self.text = "" if self._parameters.host is update.parameters else STAGED
+        self.text = NONE if self._parameters.host is update.parameters else STAGED
 
     def read(self, shard: int) -> int:
         """Read it, and send it up while the next one is read; see Route."""

@@ -10,15 +10,15 @@ from mpitrain.running.wording import heading, ignored_here, log_size, rounded
 
 
 def first_words(
-    plan: Plan, *, in_job: bool, is_logged: bool, device_exchange: str
+    plan: Plan, device_exchange: str, *, in_job: bool, is_logged: bool
 ) -> Iterator[str]:
     """Yield what is trained, which settings it has no use for, and where it goes on from.
 
     Args:
         plan: what is trained.
+        device_exchange: how a device exchanges with other ranks.
         in_job: whether this is a Slurm job.
         is_logged: whether the steps are logged.
-        device_exchange: how a device exchanges with other ranks.
     """
     config, start = plan.config, plan.start
     yield heading(plan)

@@ -396,8 +396,6 @@ class Session:
     def _announce(self) -> None:
         if self.world.is_root:
             in_job = Slurm.from_environ(os.environ) is not None
-            logs = self._log.is_writing
-            way = self._exchange.device_exchange
-            words = first_words(self.plan, in_job=in_job, is_logged=logs, device_exchange=way)
-            for line in words:
+            way, logs = self._exchange.device_exchange, self._log.is_writing
+            for line in first_words(self.plan, way, in_job=in_job, is_logged=logs):
                 self.world.speak(line)

@@ -153,7 +153,7 @@ def test_gradients_are_copied_where_shared_memory_has_no_room(
     capfd: pytest.CaptureFixture[str],
 ) -> None:
     """As in a container; one line says how much there is."""
-    monkeypatch.setattr("mpitrain.device_exchange.free_bytes", lambda: 100_000)
+    monkeypatch.setattr("mpitrain.device_exchange.free_bytes", lambda _folder: 100_000)
     world = World(comm)
     directory = shared_directory(world)
     train(world, f"{directory}/run", "cuda", mode={"kind": "bsp"})

@@ -4,13 +4,13 @@ import pytest
 
 from mpitrain.doctor.shared_memory import (
     MemoryFacts,
-    backing_folder,
     fits,
     host_sums,
     judge_memory,
     judge_start,
 )
 from mpitrain.mpiexec import MPICH, OPENMPI
+from mpitrain.segments import backing_folder
 
 MIB = 1 << 20
 
